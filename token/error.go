@@ -1,0 +1,100 @@
+package token
+
+import (
+	"errors"
+	"time"
+)
+
+// Kind classifies what went wrong, coarsely enough that every dialect has an
+// answer for each. The zero Kind is Internal: what nobody classified is ours.
+type Kind uint8
+
+// The kinds, with the HTTP status that problem+json gives them. A dialect's own
+// table may give another.
+const (
+	Internal         Kind = iota // 500: a bug, or something nobody foresaw
+	Malformed                    // 400: the request cannot be understood
+	Missing                      // 401: no credential at all
+	BadCredentials               // 401: unknown user or wrong password, never told apart
+	InvalidAccess                // 401: the access token is not one of ours, or its session has ended
+	ExpiredAccess                // 401: the access token was good and is past its expiry
+	InvalidRefresh               // 401: the refresh token is unknown, used, revoked or expired
+	InvalidAPIToken              // 401: no such API token, or it was revoked
+	ExpiredAPIToken              // 401: the API token is past its expiry
+	LocalAuthOff                 // 401: signing in by password is switched off
+	Denied                       // 403: known, but policy or scope says no
+	CrossOrigin                  // 403: a cookie-authenticated call from another origin
+	NotFound                     // 404: no such call or item
+	MethodNotAllowed             // 405
+	Gone                         // 410: a version of the API that is no longer served
+	TooLarge                     // 413: the body is over its limit
+	UnsupportedMedia             // 415: the body's content type or coding is not taken
+	Misdirected                  // 421: no route for this host
+	Throttled                    // 429: too many failed attempts; RetryAfter says when
+	BadGateway                   // 502: the backend answered something that cannot be used
+	Unavailable                  // 503: could not ask (store, backend, queue); RetryAfter says when
+	GatewayTimeout               // 504: the backend did not answer in time
+)
+
+var kindNames = [...]string{
+	"internal", "malformed", "missing", "bad_credentials", "invalid_access", "expired_access",
+	"invalid_refresh", "invalid_api_token", "expired_api_token", "local_auth_off", "denied",
+	"cross_origin", "not_found", "method_not_allowed", "gone", "too_large", "unsupported_media",
+	"misdirected", "throttled", "bad_gateway", "unavailable", "gateway_timeout",
+}
+
+// String returns the kind in snake case, fit for a metric label.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "internal"
+}
+
+// Kinds returns every kind, for tables that must cover all of them.
+func Kinds() []Kind {
+	ks := make([]Kind, len(kindNames))
+	for i := range ks {
+		ks[i] = Kind(i)
+	}
+	return ks
+}
+
+// Error is a failure with what the caller may know of it.
+type Error struct {
+	Kind       Kind
+	Msg        string        // for the caller: what was wrong and what to do; never a secret
+	Err        error         // for the log only; may be nil
+	RetryAfter time.Duration // for Throttled and Unavailable; 0: not told
+}
+
+// Errorf-like helpers would invite formatting of what callers sent; Fail takes
+// a fixed message and keeps the cause apart.
+
+// Fail returns an Error of kind k with a message for the caller and a cause for
+// the log, which may be nil.
+func Fail(k Kind, msg string, cause error) *Error { return &Error{Kind: k, Msg: msg, Err: cause} }
+
+// Error returns kind, message and cause, for the log.
+func (e *Error) Error() string {
+	s := e.Kind.String()
+	if e.Msg != "" {
+		s += ": " + e.Msg
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of the first Error in err's chain; Internal if there
+// is none. It must not be asked about a nil error.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return Internal
+}
