@@ -50,7 +50,7 @@ type Grant struct {
 
 // APITokenRequest asks for an API token, or names the one to delete.
 type APITokenRequest struct {
-	ID          string    // OpDeleteAPIToken: which one
+	ID          string    // which one to delete; the id that a new one is to have, empty: any
 	Description string    // free text, shown in lists
 	Scopes      []string  // empty: those of the maker
 	Expires     time.Time // zero: never

@@ -1,0 +1,491 @@
+package dialect_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatehouse-gateway/gatehouse/dialect"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+const goodHeader = `{"alg":"RS256","typ":"JWT","kid":"kid-one"}`
+
+var b64url = base64.RawURLEncoding.EncodeToString
+
+func testAccess() token.Access {
+	now := time.Now().Truncate(time.Second)
+	return token.Access{
+		Identity: token.Identity{ID: "1108612054", Name: "ipfuser", Scopes: []string{"read", "write"}, Admin: true},
+		SID:      token.SID{1, 2, 3, 4, 5, 6, 7, 8}, Generation: 7,
+		IssuedAt: now, ExpiresAt: now.Add(30 * time.Minute),
+	}
+}
+
+func mintAccess(t testing.TB, k dialect.Keys, a token.Access) string {
+	t.Helper()
+	s, err := mustOpen(t, "ipfabric/7.0", dialect.Settings{}).Shape(k).MintAccess(a, token.Core{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Reveal()
+}
+
+func parseAccess(t testing.TB, k dialect.Keys, text string) (token.Access, error) {
+	t.Helper()
+	a, core, err := mustOpen(t, "ipfabric/7.0", dialect.Settings{}).Shape(k).ParseAccess(token.NewSecret(text))
+	if core != nil {
+		t.Error("a self-proving token gives a core")
+	}
+	return a, err
+}
+
+// goodClaims are those of testAccess, as JSON.
+func goodClaims(t testing.TB) map[string]any {
+	t.Helper()
+	parts := strings.Split(mintAccess(t, testKeys(), testAccess()), ".")
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec.UseNumber()
+	if err := dec.Decode(&claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// signed makes a JWT of any header and claims under a key.
+func signed(t testing.TB, key *rsa.PrivateKey, header, claims string) string {
+	t.Helper()
+	text := b64url([]byte(header)) + "." + b64url([]byte(claims))
+	sum := sha256.Sum256([]byte(text))
+	sig, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + b64url(sig)
+}
+
+func claimsWith(t testing.TB, key string, value any) string {
+	t.Helper()
+	claims := maps.Clone(goodClaims(t))
+	claims[key] = value
+	if value == nil {
+		delete(claims, key)
+	}
+	b, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestAccessTokenReadsBack(t *testing.T) {
+	want := testAccess()
+	got, err := parseAccess(t, testKeys(), mintAccess(t, testKeys(), want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, revealed); diff != "" {
+		t.Errorf("ParseAccess (-minted +parsed):\n%s", diff)
+	}
+}
+
+func TestAccessTokenHasTheVendorsClaims(t *testing.T) {
+	claims := goodClaims(t)
+	a := testAccess()
+	for key, want := range map[string]any{
+		"id": "1108612054", "username": "ipfuser", "isAdmin": true, "aud": "ipf-client", "iss": "ipf-api",
+		"sid": "0102030405060708", "jti": "0102030405060708-7",
+	} {
+		if claims[key] != want {
+			t.Errorf("claim %s = %v; want %v", key, claims[key], want)
+		}
+	}
+	if diff := cmp.Diff([]any{"read", "write"}, claims["scope"]); diff != "" {
+		t.Errorf("scope (-want +got):\n%s", diff)
+	}
+	a.Identity.Scopes = nil
+	if text := mintAccess(t, testKeys(), a); !strings.Contains(text, ".") {
+		t.Fatal(text)
+	} else if got, err := parseAccess(t, testKeys(), text); err != nil || len(got.Identity.Scopes) != 0 {
+		t.Errorf("a user without scopes: %v, %v", got.Identity.Scopes, err)
+	}
+	header, err := base64.RawURLEncoding.DecodeString(strings.Split(mintAccess(t, testKeys(), a), ".")[0])
+	if err != nil || string(header) != goodHeader {
+		t.Errorf("header = %s, %v; want %s", header, err, goodHeader)
+	}
+}
+
+// TestRepeatedMintIsTheSameToken: a caller who lost the answer and asks again
+// gets the same text; another generation gets another.
+func TestRepeatedMintIsTheSameToken(t *testing.T) {
+	a := testAccess()
+	first := mintAccess(t, testKeys(), a)
+	if again := mintAccess(t, testKeys(), a); again != first {
+		t.Error("the same access minted twice gives two tokens")
+	}
+	a.Generation++
+	if next := mintAccess(t, testKeys(), a); next == first {
+		t.Error("two generations share a token")
+	}
+}
+
+func TestMintRefusesWhatCannotBeReadBack(t *testing.T) {
+	d := mustOpen(t, "ipfabric/7.0", dialect.Settings{})
+	endless := testAccess()
+	endless.ExpiresAt = time.Time{}
+	if _, err := d.Shape(testKeys()).MintAccess(endless, token.Core{}); err == nil {
+		t.Error("a token without an expiry was made")
+	}
+	long := testAccess()
+	long.Identity.Scopes = []string{strings.Repeat("x", 8<<10)}
+	if _, err := d.Shape(testKeys()).MintAccess(long, token.Core{}); err == nil {
+		t.Error("a token over the limit was made")
+	}
+}
+
+func TestAccessTokenExpires(t *testing.T) {
+	k := testKeys() // made outside: the bubble's clock stands in 2000
+	synctest.Test(t, func(t *testing.T) {
+		a := testAccess()
+		text := mintAccess(t, k, a)
+		time.Sleep(30*time.Minute - time.Nanosecond)
+		if _, err := parseAccess(t, k, text); err != nil {
+			t.Errorf("just before its expiry: %v", err)
+		}
+		time.Sleep(time.Nanosecond)
+		got, err := parseAccess(t, k, text)
+		if err == nil || token.KindOf(err) != token.ExpiredAccess {
+			t.Errorf("at its expiry: %v; want %v", err, token.ExpiredAccess)
+		}
+		if got.SID != a.SID || got.Generation != a.Generation {
+			t.Errorf("an expired token gives %v; want the access as well", got)
+		}
+	})
+}
+
+func TestAccessTokenFromTheFuture(t *testing.T) {
+	for _, c := range []struct {
+		ahead time.Duration
+		good  bool
+	}{{30 * time.Second, true}, {31 * time.Second, false}} {
+		k := testKeys()
+		synctest.Test(t, func(t *testing.T) {
+			a := testAccess()
+			a.IssuedAt = a.IssuedAt.Add(c.ahead)
+			if _, err := parseAccess(t, k, mintAccess(t, k, a)); (err == nil) != c.good {
+				t.Errorf("iat %s ahead: %v; want good = %v", c.ahead, err, c.good)
+			}
+		})
+	}
+}
+
+// TestJWTAttacks runs the rows J01 to J15 of the attack catalogue. Each is
+// refused as invalid, with the one message.
+func TestJWTAttacks(t *testing.T) {
+	good := mintAccess(t, testKeys(), testAccess())
+	claims := claimsWith(t, "id", "1108612054")
+	if _, err := parseAccess(t, testKeys(), signed(t, testKeys().keys["kid-one"], goodHeader, claims)); err != nil {
+		t.Fatalf("the forger's tools are no good: %v", err)
+	}
+	attacks := map[string]string{}
+	addHeaders(t, attacks, claims)
+	addClaims(t, attacks)
+	addPayloads(t, attacks, claims)
+	addSpellings(t, attacks, good, claims)
+	addUnsigned(attacks, claims)
+	addHMAC(t, attacks, claims)
+	addOtherAlgorithms(t, attacks, claims)
+	for name, text := range attacks {
+		a, err := parseAccess(t, testKeys(), text)
+		e, ok := errors.AsType[*token.Error](err)
+		if !ok || e.Kind != token.InvalidAccess || e.Msg != "Invalid access token" {
+			t.Errorf("%s: ParseAccess = %v; want the uniform refusal", name, err)
+		}
+		if diff := cmp.Diff(token.Access{}, a); diff != "" {
+			t.Errorf("%s: a refused token gives an access:\n%s", name, diff)
+		}
+	}
+}
+
+// addHeaders signs good claims under every bad header with the good key.
+func addHeaders(t *testing.T, attacks map[string]string, claims string) {
+	t.Helper()
+	headers := map[string]string{
+		"J04 kid path":     `{"alg":"RS256","typ":"JWT","kid":"../../x"}`,
+		"J04 kid URL":      `{"alg":"RS256","typ":"JWT","kid":"https://evil/"}`,
+		"J04 kid SQL":      `{"alg":"RS256","typ":"JWT","kid":"' OR 1=1"}`,
+		"J04 kid 64 KiB":   `{"alg":"RS256","typ":"JWT","kid":"` + strings.Repeat("k", 64<<10) + `"}`,
+		"J04 kid 65":       `{"alg":"RS256","typ":"JWT","kid":"` + strings.Repeat("k", 65) + `"}`,
+		"J04 kid number":   `{"alg":"RS256","typ":"JWT","kid":1}`,
+		"J04 kid null":     `{"alg":"RS256","typ":"JWT","kid":null}`,
+		"J04 no kid":       `{"alg":"RS256","typ":"JWT"}`,
+		"J04 kid unknown":  `{"alg":"RS256","typ":"JWT","kid":"kid-two"}`,
+		"J05 jku":          `{"alg":"RS256","typ":"JWT","kid":"kid-one","jku":"https://evil/"}`,
+		"J05 x5u":          `{"alg":"RS256","typ":"JWT","kid":"kid-one","x5u":"https://evil/"}`,
+		"J05 jwk":          `{"alg":"RS256","typ":"JWT","kid":"kid-one","jwk":{}}`,
+		"J05 x5c":          `{"alg":"RS256","typ":"JWT","kid":"kid-one","x5c":[]}`,
+		"J09 typ logout":   `{"alg":"RS256","typ":"logout+jwt","kid":"kid-one"}`,
+		"J09 typ case":     `{"alg":"RS256","typ":"jwt","kid":"kid-one"}`,
+		"J09 typ missing":  `{"alg":"RS256","kid":"kid-one","cty":"JWT"}`,
+		"J10 crit":         `{"alg":"RS256","typ":"JWT","kid":"kid-one","crit":["exp"]}`,
+		"J10 b64 false":    `{"alg":"RS256","typ":"JWT","kid":"kid-one","b64":false}`,
+		"J12 header twice": `{"alg":"none","alg":"RS256","typ":"JWT","kid":"kid-one"}`,
+		"J14 zip":          `{"alg":"RS256","typ":"JWT","kid":"kid-one","zip":"DEF"}`,
+		"J14 JWE":          `{"alg":"RSA-OAEP","enc":"A256GCM","kid":"kid-one"}`,
+		"J14 PBES2":        `{"alg":"PBES2-HS256+A128KW","p2c":1000000000,"kid":"kid-one"}`,
+	}
+	for _, alg := range []string{"none", "None", "nOnE", "", "HS256", "ES256", "PS256", "RS384", "rs256"} {
+		headers["J01/J03 alg "+alg] = `{"alg":"` + alg + `","typ":"JWT","kid":"kid-one"}`
+	}
+	for name, header := range headers {
+		attacks[name] = signed(t, testKeys().keys["kid-one"], header, claims)
+	}
+}
+
+// addClaims signs bad claims with the good key: what another kind of token under
+// the same key would say.
+func addClaims(t *testing.T, attacks map[string]string) {
+	t.Helper()
+	for name, c := range map[string]struct {
+		claim string
+		value any
+	}{
+		"J07 exp missing":   {"exp", nil},
+		"J07 exp text":      {"exp", "9999999999"},
+		"J07 exp 1e300":     {"exp", json.Number("1e300")},
+		"J07 exp 1e10":      {"exp", json.Number("1e10")},
+		"J07 exp fraction":  {"exp", json.Number("9999999999.5")},
+		"J07 exp negative":  {"exp", -1},
+		"J07 exp year 10k":  {"exp", json.Number("253402300800")},
+		"J07 exp at iat":    {"exp", time.Now().Unix()},
+		"J07 iat missing":   {"iat", nil},
+		"J07 iat zero":      {"iat", 0},
+		"J06 iat ahead":     {"iat", time.Now().Add(time.Minute).Unix()},
+		"J08 aud":           {"aud", "someone"},
+		"J08 aud missing":   {"aud", nil},
+		"J08 aud array":     {"aud", []string{"someone", "ipf-client"}},
+		"J08 iss case":      {"iss", "IPF-API"},
+		"J08 iss slash":     {"iss", "ipf-api/"},
+		"J08 iss missing":   {"iss", nil},
+		"J09 no sid":        {"sid", nil},
+		"J09 sid short":     {"sid", "0102"},
+		"J09 sid case":      {"sid", "010203040506070A"},
+		"J09 jti missing":   {"jti", nil},
+		"J09 jti other sid": {"jti", "ffffffffffffffff-7"},
+		"J09 jti leading 0": {"jti", "0102030405060708-07"},
+		"J09 jti too large": {"jti", "0102030405060708-16777216"},
+		"J09 id null":       {"id", json.RawMessage("null")},
+		"J09 admin number":  {"isAdmin", 1},
+		"J09 scope text":    {"scope", "read write"},
+		"J09 scope numbers": {"scope", []int{1}},
+		"J09 scope nulls":   {"scope", json.RawMessage(`[null]`)},
+		"J09 admin text":    {"isAdmin", "true"},
+	} {
+		attacks[name] = signed(t, testKeys().keys["kid-one"], goodHeader, claimsWith(t, c.claim, c.value))
+	}
+}
+
+// addPayloads signs payloads that are not one JSON object with each key once.
+func addPayloads(t *testing.T, attacks map[string]string, claims string) {
+	t.Helper()
+	for name, payload := range map[string]string{
+		"J12 claim twice":   strings.Replace(claims, `{`, `{"exp":9999999999,`, 1),
+		"J12 after the end": claims + "{}",
+		"J12 array":         "[" + claims + "]",
+		"J12 no JSON":       "claims",
+		"J12 not UTF-8":     strings.Replace(claims, "ipfuser", "\xff", 1),
+		"J12 key case":      strings.Replace(claims, `"exp"`, `"EXP"`, 1),
+	} {
+		attacks[name] = signed(t, testKeys().keys["kid-one"], goodHeader, payload)
+	}
+}
+
+// addSpellings alters the text of a good token, and brings texts that are none.
+func addSpellings(t *testing.T, attacks map[string]string, good, claims string) {
+	t.Helper()
+	parts := strings.Split(good, ".")
+	for name, text := range map[string]string{
+		"empty":              "",
+		"J09 refresh token":  mustOpen(t, "ipfabric/7.0", dialect.Settings{}).Tokens.MintRefresh(token.Core{}, token.Identity{}).Reveal(),
+		"J11 line end":       good[:len(good)-9] + "\n" + good[len(good)-9:],
+		"J11 line end after": good + "\n",
+		"J11 return":         parts[0] + "\r." + parts[1] + "." + parts[2],
+		"J11 padding":        good + "=",
+		"J11 std alphabet":   parts[0] + "." + parts[1] + "." + strings.NewReplacer("-", "+", "_", "/").Replace(parts[2]) + "+",
+		"J13 a.b":            "a.b",
+		"J13 a.b.":           "a.b.",
+		"J13 no signature":   parts[0] + "." + parts[1] + ".",
+		"J13 no claims":      parts[0] + ".." + parts[2],
+		"J13 four parts":     good + ".x",
+		"J13 five parts":     good + ".x.x",
+		"J13 million dots":   strings.Repeat(".", 1_000_000),
+		"J15 foreign key":    mintAccess(t, foreignKeys(), testAccess()),
+		"J15 tampered":       parts[0] + "." + b64url([]byte(strings.Replace(claims, "ipfuser", "ipfroot", 1))) + "." + parts[2],
+		"J15 cut":            good[:len(good)-1],
+		"J15 longer":         good + "A",
+	} {
+		attacks[name] = text
+	}
+}
+
+func addUnsigned(attacks map[string]string, claims string) {
+	for _, alg := range []string{"none", "None", "nOnE", ""} {
+		text := b64url([]byte(`{"alg":"`+alg+`","typ":"JWT","kid":"kid-one"}`)) + "." + b64url([]byte(claims)) + "."
+		attacks["J01 unsigned "+alg] = text
+		attacks["J01 unsigned and filled "+alg] = text + "AAAA"
+	}
+}
+
+// addHMAC signs with the public key's bytes as a shared secret.
+func addHMAC(t *testing.T, attacks map[string]string, claims string) {
+	t.Helper()
+	pub := &testKeys().keys["kid-one"].PublicKey
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := b64url([]byte(`{"alg":"HS256","typ":"JWT","kid":"kid-one"}`)) + "." + b64url([]byte(claims))
+	for name, secret := range map[string][]byte{
+		"J02 HS256 with DER":   der,
+		"J02 HS256 with PEM":   pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+		"J02 HS256 with PKCS1": x509.MarshalPKCS1PublicKey(pub),
+	} {
+		sig, err := jwt.SigningMethodHS256.Sign(text, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attacks[name] = text + "." + b64url(sig)
+	}
+}
+
+func addOtherAlgorithms(t *testing.T, attacks map[string]string, claims string) {
+	t.Helper()
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alg, sign := range map[string]func(string) ([]byte, error){
+		"ES256": func(s string) ([]byte, error) { return jwt.SigningMethodES256.Sign(s, ec) },
+		"PS256": func(s string) ([]byte, error) {
+			return jwt.SigningMethodPS256.Sign(s, testKeys().keys["kid-one"])
+		},
+		"RS384": func(s string) ([]byte, error) {
+			return jwt.SigningMethodRS384.Sign(s, testKeys().keys["kid-one"])
+		},
+	} {
+		text := b64url([]byte(`{"alg":"`+alg+`","typ":"JWT","kid":"kid-one"}`)) + "." + b64url([]byte(claims))
+		sig, err := sign(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attacks["J03 "+alg] = text + "." + b64url(sig)
+	}
+}
+
+// TestOneSpellingOfASignature: the last character of a 256-byte signature has
+// four bits to spare, and the library takes all 16 of its values.
+func TestOneSpellingOfASignature(t *testing.T) {
+	good := mintAccess(t, testKeys(), testAccess())
+	accepted := 0
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if _, err := parseAccess(t, testKeys(), good[:len(good)-1]+string(c)); err == nil {
+			accepted++
+		}
+	}
+	if accepted != 1 {
+		t.Errorf("%d spellings of the last character are taken; want 1", accepted)
+	}
+}
+
+func TestJWTLimit(t *testing.T) {
+	key := testKeys().keys["kid-one"]
+	claims := claimsWith(t, "id", "1108612054")
+	at := func(n int) string {
+		for pad := n * 3 / 4; ; pad-- { // base64 grows by one or two characters: walk down to the length
+			text := signed(t, key, goodHeader, strings.Replace(claims, "{", "{"+strings.Repeat(" ", max(0, pad-len(claims)-300)), 1))
+			if len(text) <= n {
+				return text
+			}
+		}
+	}
+	if text := at(8 << 10); len(text) < 8<<10-1 {
+		t.Fatalf("made only %d bytes", len(text))
+	} else if _, err := parseAccess(t, testKeys(), text); err != nil {
+		t.Errorf("%d bytes: %v", len(text), err)
+	}
+	if text := at(8<<10 + 2); len(text) <= 8<<10 {
+		t.Fatalf("made only %d bytes", len(text))
+	} else if _, err := parseAccess(t, testKeys(), text); err == nil {
+		t.Errorf("%d bytes are taken", len(text))
+	}
+}
+
+// TestRetiredKeyVerifiesUntilRemoved is row J16: what may verify is the keys'
+// question alone.
+func TestRetiredKeyVerifiesUntilRemoved(t *testing.T) {
+	old, next := testKeys(), newKeys("kid-two")
+	text := mintAccess(t, old, testAccess())
+	both := keyset{signing: "kid-two", keys: map[string]*rsa.PrivateKey{
+		"kid-one": old.keys["kid-one"], "kid-two": next.keys["kid-two"],
+	}}
+	if _, err := parseAccess(t, both, text); err != nil {
+		t.Errorf("a retired key: %v", err)
+	}
+	if _, err := parseAccess(t, next, text); err == nil {
+		t.Error("a removed key still verifies")
+	}
+}
+
+func FuzzParseAccess(f *testing.F) {
+	good := mintAccess(f, testKeys(), testAccess())
+	f.Add(good)
+	f.Add("a.b.c")
+	f.Add(strings.Replace(good, ".", "\n.", 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := parseAccess(t, testKeys(), text); err == nil && text != good {
+			t.Errorf("a second spelling is taken: %q", text)
+		}
+	})
+}
+
+func BenchmarkParseAccess(b *testing.B) {
+	shape := mustOpen(b, "ipfabric/7.0", dialect.Settings{}).Shape(testKeys())
+	text := token.NewSecret(mintAccess(b, testKeys(), testAccess()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := shape.ParseAccess(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMintAccess(b *testing.B) {
+	shape := mustOpen(b, "ipfabric/7.0", dialect.Settings{}).Shape(testKeys())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := shape.MintAccess(testAccess(), token.Core{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
