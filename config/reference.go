@@ -1,0 +1,68 @@
+package config
+
+import "slices"
+
+// Setting describes one environment variable, for --help and the reference page.
+type Setting struct {
+	Name    string // with the prefix
+	Default string // empty: none
+	Secret  bool   // also settable as Name_FILE, the name of a file that holds it
+	Doc     string // one sentence
+}
+
+// Reference returns every environment variable in the order they are explained
+// best. Names and defaults are those of the parser itself.
+func Reference() []Setting {
+	params := parameters()
+	list := make([]Setting, 0, len(docs))
+	for _, d := range docs {
+		for _, p := range params {
+			if p.Key != prefix+d.name {
+				continue
+			}
+			list = append(list, Setting{
+				Name: p.Key, Default: p.DefaultValue, Secret: slices.Contains(secretNames, d.name), Doc: d.doc,
+			})
+		}
+	}
+	return list
+}
+
+// docs explains each variable once.
+var docs = []struct{ name, doc string }{
+	{"BACKEND_URL", "Where the backend is; http or https, a path is kept."},
+	{"BACKEND_SPEAK", "The token API of the backend, like ipfabric/7.0; none for a backend that is not logged in to."},
+	{"BACKEND_USERNAME", "The account that all clients share; without one each client logs in to the backend with its own."},
+	{"BACKEND_PASSWORD", "The password of the account."},
+	{"BACKEND_API_TOKEN", "An API token of the backend, instead of user name and password."},
+	{"BACKEND_CA_FILE", "PEM certificates that the backend's certificate is checked against, instead of the system's."},
+	{"BACKEND_SERVER_NAME", "The name in the backend's certificate, where it is not that of the URL."},
+	{"BACKEND_INSECURE", "true: the backend's certificate is not checked."},
+	{"SERVE", "Token APIs that clients may use, separated by commas; by default the one that the backend speaks."},
+	{"USERS_FILE", "YAML file of users with argon2id hashes; needed with an account."},
+	{"CONFIG", "YAML file with backends, routes, policy and identity."},
+	{"LISTEN", "The address of the front door."},
+	{"ADMIN_LISTEN", "The address of health and metrics; not for the public."},
+	{"ADMIN_TOKEN", "The bearer token that operator calls on the admin address need."},
+	{"PUBLIC_URL", "Scheme and host that callers use, where something stands in front."},
+	{"TLS_CERT_FILE", "PEM certificate chain of the front door; without it the front door speaks plain HTTP."},
+	{"TLS_KEY_FILE", "The key of the certificate."},
+	{"TRUSTED_PROXIES", "Addresses and networks whose X-Forwarded-For is believed, separated by commas."},
+	{"PAGES_PATH", "The path under which our own pages are."},
+	{"REDIS_URL", "redis://, rediss://, redis+sentinel://master@h1,h2/0 or redis+cluster://h1,h2; without it sessions end with the process."},
+	{"SECRET", "Root secrets of at least 32 bytes, separated by commas, the one in use first; needed with Redis."},
+	{"DATA_DIR", "A folder for the journal of backend logins."},
+	{"DEGRADED_FOR", "How long checked sessions are believed while Redis does not answer, at most 10m."},
+	{"ACCESS_TTL", "The life of access tokens; by default the vendor's."},
+	{"REFRESH_TTL", "The life of refresh tokens since their last use; by default the vendor's."},
+	{"REFRESH_GRACE", "How long a refresh token that was used once more gets the same answer, at most 60s."},
+	{"REFRESH_LENGTH", "The length of refresh tokens in characters, where the vendor lets one set it."},
+	{"ON_REUSE", "What a reused refresh token does: revoke ends its session, refuse only refuses it."},
+	{"LOGOUT", "What a logout does: end ends the session at once, vendor lets access tokens live out their time."},
+	{"LOCAL_AUTH", "false: logins by password are refused, API tokens still work."},
+	{"MISSING_TOKEN_CODE", "The error code of a call without credentials; by default the vendor's."},
+	{"DRAIN_TIMEOUT", "How long requests under way may take when the process is told to end, at most 10m."},
+	{"LOGOUT_AT_DRAIN", "true: log out of backends at the end what nobody can use afterwards."},
+	{"LOG_LEVEL", "debug, info, warn or error."},
+	{"LOG_FORMAT", "json or text."},
+}
