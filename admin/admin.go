@@ -1,0 +1,118 @@
+// Package admin is what listens on ADMIN_LISTEN: health, readiness and metrics,
+// for probes and monitoring. It is apart from the front door so that none of it
+// can be reached from where clients are.
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// Readiness says whether this replica can serve.
+type Readiness struct {
+	Ready    bool     `json:"ready"`
+	Degraded []string `json:"degraded"` // what works, but not as it should
+	Waiting  []string `json:"waiting"`  // what it cannot serve without
+}
+
+// Options are the parts of the handler. Ready and Metrics are required.
+type Options struct {
+	Ready   func() Readiness // called for every /readyz; must not block
+	Metrics http.Handler
+	// Token guards every path but the three. Zero: there are no others.
+	Token token.Secret
+}
+
+// New returns the handler: GET and HEAD of
+//
+//	/healthz  200 "ok" while the process runs
+//	/readyz   Readiness as JSON: 200 if ready, else 503
+//	/metrics  Options.Metrics
+//
+// Every other path is 404, and where Options.Token is set, 401 without it as a
+// bearer token (RFC 6750 section 2.1).
+func New(o Options) http.Handler {
+	h := &handler{o: o}
+	if !o.Token.IsZero() {
+		h.digest = sha256.Sum256([]byte(o.Token.Reveal()))
+	}
+	return h
+}
+
+type handler struct {
+	o      Options
+	digest [sha256.Size]byte // of the token
+}
+
+// ServeHTTP answers one call.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	switch r.URL.Path {
+	case "/healthz":
+		read(w, r, health)
+	case "/readyz":
+		read(w, r, h.ready)
+	case "/metrics":
+		read(w, r, h.o.Metrics.ServeHTTP)
+	default:
+		h.rest(w, r)
+	}
+}
+
+// read calls h for GET and HEAD.
+func read(w http.ResponseWriter, r *http.Request, h http.HandlerFunc) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	h(w, r)
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "ok\n") //nolint:errcheck // the probe has gone; nobody is left to tell
+}
+
+func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
+	state := h.o.Ready()
+	// Lists are never null, which scripts would trip over.
+	state.Degraded = append([]string{}, state.Degraded...)
+	state.Waiting = append([]string{}, state.Waiting...)
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(state); err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !state.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	w.Write(b.Bytes()) //nolint:errcheck // as in health
+}
+
+// rest answers every other path.
+func (h *handler) rest(w http.ResponseWriter, r *http.Request) {
+	if !h.o.Token.IsZero() && !h.authorized(r) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse admin"`)
+		http.Error(w, "the admin token is needed", http.StatusUnauthorized)
+		return
+	}
+	http.Error(w, "not found", http.StatusNotFound)
+}
+
+// authorized compares digests, so that neither the token's text nor its length
+// shows in the time it takes.
+func (h *handler) authorized(r *http.Request) bool {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	digest := sha256.Sum256([]byte(text))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(digest[:], h.digest[:]) == 1
+}
