@@ -14,7 +14,7 @@ import (
 func newHandler(state Readiness, secret string) http.Handler {
 	return New(Options{
 		Ready:   func() Readiness { return state },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "some_metric 1\n") }),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some_metric 1\n") }),
 		Token:   token.NewSecret(secret),
 	})
 }

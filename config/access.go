@@ -66,7 +66,7 @@ func (l *loader) userFaults(place, path string, err error) {
 // needUsers finds backends whose clients nobody could check.
 func (l *loader) needUsers() {
 	for _, b := range l.cfg.Backends {
-		why := ""
+		var why string
 		switch {
 		case b.Account != nil:
 			why = "clients share the account of backend " + b.Name

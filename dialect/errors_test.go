@@ -129,9 +129,14 @@ func TestRetryIsToldInWholeSeconds(t *testing.T) {
 			after time.Duration
 			want  string
 		}{
-			{token.Throttled, 0, "1"}, {token.Throttled, time.Millisecond, "1"}, {token.Throttled, time.Second, "1"},
-			{token.Throttled, 1001 * time.Millisecond, "2"}, {token.Throttled, 15 * time.Minute, "900"}, {token.Unavailable, 0, "1"},
-			{token.Unavailable, 90 * time.Second, "90"}, {token.InvalidAccess, time.Minute, ""},
+			{token.Throttled, 0, "1"},
+			{token.Throttled, time.Millisecond, "1"},
+			{token.Throttled, time.Second, "1"},
+			{token.Throttled, 1001 * time.Millisecond, "2"},
+			{token.Throttled, 15 * time.Minute, "900"},
+			{token.Unavailable, 0, "1"},
+			{token.Unavailable, 90 * time.Second, "90"},
+			{token.InvalidAccess, time.Minute, ""},
 		} {
 			e := &token.Error{Kind: c.kind, RetryAfter: c.after}
 			h := written(t, d, http.MethodPost, e).Header()

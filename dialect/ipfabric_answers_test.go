@@ -27,7 +27,8 @@ func TestReadTokensTakesBothForms(t *testing.T) {
 			"cookies and no body", "", cookies("accessToken=A; Max-Age=60"),
 			token.Set{Access: token.NewSecret("A"), ExpiresIn: time.Minute, RefreshExpiresIn: 24 * time.Hour},
 		}, {
-			"cookie with Expires alone", "", http.Header{
+			"cookie with Expires alone", "",
+			http.Header{
 				"Set-Cookie": {"accessToken=A; Expires=Thu, 06 Jun 2024 12:17:09 GMT"}, "Date": {"Thu, 06 Jun 2024 12:07:09 GMT"},
 			},
 			token.Set{Access: token.NewSecret("A"), ExpiresIn: 10 * time.Minute, RefreshExpiresIn: 24 * time.Hour},

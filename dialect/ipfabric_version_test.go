@@ -34,8 +34,14 @@ func TestHeaderVersions(t *testing.T) {
 		values []string
 		good   bool
 	}{
-		{nil, true}, {[]string{"1"}, true}, {[]string{" 1 "}, true}, {[]string{"2"}, false},
-		{[]string{""}, false}, {[]string{"one"}, false}, {[]string{"1", "2"}, false}, {[]string{"-1"}, false},
+		{nil, true},
+		{[]string{"1"}, true},
+		{[]string{" 1 "}, true},
+		{[]string{"2"}, false},
+		{[]string{""}, false},
+		{[]string{"one"}, false},
+		{[]string{"1", "2"}, false},
+		{[]string{"-1"}, false},
 	} {
 		r := requestWith(t, http.Header{"X-Api-Version": c.values})
 		e := d.Admit(r)

@@ -37,7 +37,7 @@ func (m *matcher) text(where, want string, got any) {
 	kind, rest, _ := strings.Cut(want, ":")
 	s, isText := got.(string)
 	n, isNumber := got.(float64)
-	ok := false
+	var ok bool
 	switch kind {
 	case "$any":
 		ok = true

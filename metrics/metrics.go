@@ -55,7 +55,6 @@ type Metrics struct {
 	upstream  *upstream
 	store     *store
 	decisions *counters
-	reloads   *prometheus.CounterVec
 
 	declaring sync.Mutex
 	backends  atomic.Pointer[set]
@@ -80,16 +79,10 @@ func New(reg *prometheus.Registry, info BuildInfo) *Metrics {
 		decisions: f.counters("policy_decisions_total",
 			"Decisions on requests, by the policy rule that decided; none: no rule matched.", "rule",
 			"allowed", "denied", "anonymous"),
-		reloads: f.counterVec("config_reloads_total", "Attempts to take over a changed configuration; error: the old one stays.", "outcome"),
-	}
-	for _, outcome := range reloadOutcomes {
-		m.reloads.WithLabelValues(outcome)
 	}
 	m.backends.Store(&set{})
 	return m
 }
-
-var reloadOutcomes = []string{"ok", "error"}
 
 // Handler serves the registry in the Prometheus text formats and, where asked
 // for, as protocol buffers with native histograms.
@@ -131,12 +124,6 @@ func (m *Metrics) Decision(rule, outcome string) {
 		rule = noRule
 	}
 	m.decisions.inc(rule, outcome)
-}
-
-// ConfigReload counts an attempt to take over a changed configuration: ok or
-// error.
-func (m *Metrics) ConfigReload(outcome string) {
-	m.reloads.WithLabelValues(setOf(reloadOutcomes).pick(outcome)).Inc()
 }
 
 // sessions are the metrics of the gateway's own sessions and tokens.
@@ -206,8 +193,8 @@ func (m *Metrics) Ended(reason string) {
 // at every scrape, possibly by several at once.
 func (m *Metrics) Active(count func() int) { m.sessions.active.Store(&count) }
 
-// RevocationLag records how long a message took through the store and back.
-func (m *Metrics) RevocationLag(d time.Duration) { m.sessions.lag.Observe(d.Seconds()) }
+// FeedLag records how long an event took through the store and back.
+func (m *Metrics) FeedLag(d time.Duration) { m.sessions.lag.Observe(d.Seconds()) }
 
 // upstream are the metrics of the sessions at the backends.
 type upstream struct {
@@ -280,17 +267,22 @@ func (m *Metrics) SetInsecureBackend(backend string, insecure bool) {
 
 // store are the metrics of Redis or the embedded store.
 type store struct {
-	ops                    *counters
-	up, embedded, degraded prometheus.Gauge
+	ops          *counters
+	up, embedded prometheus.Gauge
+	degraded     atomic.Pointer[func() bool]
 }
 
 func newStore(f factory) *store {
-	return &store{
+	s := &store{
 		ops:      f.counters("store_operations_total", "Operations on the store.", "op", "ok", "timeout", "error"),
 		up:       f.gauge(prometheus.GaugeOpts{Name: "store_up", Help: "1 while the store answers."}),
 		embedded: f.gauge(prometheus.GaugeOpts{Name: "store_embedded", Help: "1 where the store is embedded: one replica only, and its sessions end with it."}),
-		degraded: f.gauge(prometheus.GaugeOpts{Name: "degraded", Help: "1 while something that /readyz names does not work as it should."}),
 	}
+	f.gaugeFunc("degraded", "1 while something that /readyz names does not work as it should.", func() float64 {
+		ask := s.degraded.Load()
+		return number(ask != nil && (*ask)())
+	})
+	return s
 }
 
 // StoreOp counts an operation on the store: ok, timeout or error.
@@ -302,8 +294,9 @@ func (m *Metrics) StoreUp(up bool) { m.store.up.Set(number(up)) }
 // SetEmbedded says whether the store is the embedded one.
 func (m *Metrics) SetEmbedded(embedded bool) { m.store.embedded.Set(number(embedded)) }
 
-// SetDegraded says whether something does not work as it should.
-func (m *Metrics) SetDegraded(degraded bool) { m.store.degraded.Set(number(degraded)) }
+// Degraded sets how it is found out whether something does not work as it
+// should. ask is called at every scrape, possibly by several at once.
+func (m *Metrics) Degraded(ask func() bool) { m.store.degraded.Store(&ask) }
 
 func number(b bool) float64 {
 	if b {

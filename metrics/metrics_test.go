@@ -88,7 +88,6 @@ func TestEverythingKnownExistsAtZero(t *testing.T) {
 		`gatehouse_store_embedded 0`,
 		`gatehouse_degraded 0`,
 		`gatehouse_revocation_lag_seconds_count 0`,
-		`gatehouse_config_reloads_total{outcome="error"} 0`,
 		`gatehouse_build_info{goversion="go1.26",revision="abc",version="1.2.3"} 1`,
 	} {
 		wantSample(t, m, want)
@@ -107,7 +106,7 @@ func TestEveryRecorderCallShows(t *testing.T) {
 	m.Opened()
 	m.Ended("logout")
 	m.Active(func() int { return 42 })
-	m.RevocationLag(3 * time.Millisecond)
+	m.FeedLag(3 * time.Millisecond)
 	m.Decision("#1", "allowed")
 	m.Decision("", "denied")
 	m.UpstreamLogin("fabric", "ok")
@@ -119,8 +118,7 @@ func TestEveryRecorderCallShows(t *testing.T) {
 	m.StoreOp("rotate", "error")
 	m.StoreUp(true)
 	m.SetEmbedded(true)
-	m.SetDegraded(true)
-	m.ConfigReload("ok")
+	m.Degraded(func() bool { return true })
 	for _, want := range []string{
 		`gatehouse_http_requests_total{backend="fabric",code="2xx",method="GET",route="ipf.example.com/"} 1`,
 		`gatehouse_http_requests_in_flight{backend="fabric",route="ipf.example.com/"} 1`,
@@ -146,18 +144,17 @@ func TestEveryRecorderCallShows(t *testing.T) {
 		`gatehouse_store_up 1`,
 		`gatehouse_store_embedded 1`,
 		`gatehouse_degraded 1`,
-		`gatehouse_config_reloads_total{outcome="ok"} 1`,
 	} {
 		wantSample(t, m, want)
 	}
 	m.UpstreamTokenExpiry("fabric", time.Time{})
 	wantSample(t, m, `gatehouse_upstream_token_expiry_seconds{backend="fabric"} +Inf`)
-	m.SetDegraded(false)
+	m.Degraded(func() bool { return false })
 	wantSample(t, m, `gatehouse_degraded 0`)
 }
 
 // anything calls everything that takes a run-time label value with texts of next and a
-// status: 22 texts.
+// status: 21 texts.
 func anything(m *Metrics, code int, next func() string) {
 	for _, call := range []func(a, b string){
 		m.Login, m.Refresh, m.TokenCheck, m.Decision, m.UpstreamLogin, m.UpstreamRenewal, m.UpstreamReplay, m.StoreOp,
@@ -165,7 +162,6 @@ func anything(m *Metrics, code int, next func() string) {
 		call(next(), next())
 	}
 	m.Ended(next())
-	m.ConfigReload(next())
 	m.UpstreamTokenExpiry(next(), time.Unix(1, 0))
 	rt := m.Route(next(), next())
 	rt.Begin()
@@ -204,10 +200,28 @@ func TestMethodsAndCodesAreClosed(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{"GET", 200, "GET 2xx"}, {"get", 200, "other 2xx"}, {"TRACE", 405, "TRACE 4xx"}, {"CONNECT", 101, "CONNECT 1xx"}, {"PROPFIND", 207, "other 2xx"},
-		{"PUT", 401, "PUT 401"}, {"PUT", 403, "PUT 403"}, {"PUT", 404, "PUT 404"}, {"PUT", 413, "PUT 413"}, {"PUT", 429, "PUT 429"}, {"PUT", 499, "PUT 4xx"},
-		{"HEAD", 500, "HEAD 500"}, {"HEAD", 502, "HEAD 502"}, {"HEAD", 503, "HEAD 503"}, {"HEAD", 504, "HEAD 504"}, {"HEAD", 501, "HEAD 5xx"},
-		{"", 0, "other other"}, {"GET", 99, "GET other"}, {"GET", 100, "GET 1xx"}, {"GET", 599, "GET 5xx"}, {"GET", 600, "GET other"}, {"GET", -1, "GET other"},
+		{"GET", 200, "GET 2xx"},
+		{"get", 200, "other 2xx"},
+		{"TRACE", 405, "TRACE 4xx"},
+		{"CONNECT", 101, "CONNECT 1xx"},
+		{"PROPFIND", 207, "other 2xx"},
+		{"PUT", 401, "PUT 401"},
+		{"PUT", 403, "PUT 403"},
+		{"PUT", 404, "PUT 404"},
+		{"PUT", 413, "PUT 413"},
+		{"PUT", 429, "PUT 429"},
+		{"PUT", 499, "PUT 4xx"},
+		{"HEAD", 500, "HEAD 500"},
+		{"HEAD", 502, "HEAD 502"},
+		{"HEAD", 503, "HEAD 503"},
+		{"HEAD", 504, "HEAD 504"},
+		{"HEAD", 501, "HEAD 5xx"},
+		{"", 0, "other other"},
+		{"GET", 99, "GET other"},
+		{"GET", 100, "GET 1xx"},
+		{"GET", 599, "GET 5xx"},
+		{"GET", 600, "GET other"},
+		{"GET", -1, "GET other"},
 	} {
 		if got := methods[methodIndex(c.method)] + " " + codes[codeIndex(c.code)]; got != c.want {
 			t.Errorf("%q %d counts as %s; want %s", c.method, c.code, got, c.want)
@@ -273,7 +287,7 @@ func TestHistogramsAreClassicAndNative(t *testing.T) {
 	rt.Begin()
 	rt.Done(http.MethodGet, 200, time.Millisecond)
 	m.UpstreamWait(time.Millisecond)
-	m.RevocationLag(time.Millisecond)
+	m.FeedLag(time.Millisecond)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -120,7 +120,8 @@ func TestCodesDependOnPurposeAndOnWhereEachPartEnds(t *testing.T) {
 }
 
 func TestRandomKeyringsDiffer(t *testing.T) {
-	if seal.Random().Fingerprints()[0] == seal.Random().Fingerprints()[0] {
+	one, other := seal.Random(), seal.Random()
+	if one.Fingerprints()[0] == other.Fingerprints()[0] {
 		t.Error("two random keyrings are the same")
 	}
 }
