@@ -1,0 +1,124 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+const (
+	breakAfter = 5           // failures in a row until the store is left alone
+	probeEvery = time.Second // and then asked again
+	pingGap    = 800 * time.Millisecond
+	callLimit  = 2 * time.Second // for one call to the store, all tries of the library included
+)
+
+var errLeftAlone = errors.New("session: the store failed five times in a row and is asked once a second")
+
+// breaker keeps a failing store from costing every request its timeout.
+type breaker struct {
+	mu    sync.Mutex
+	fails int       // guarded by mu
+	next  time.Time // guarded by mu: when the next probe may go
+}
+
+func (b *breaker) open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fails >= breakAfter
+}
+
+func (b *breaker) allow(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fails < breakAfter {
+		return true
+	}
+	if now.Before(b.next) {
+		return false
+	}
+	b.next = now.Add(probeEvery)
+	return true
+}
+
+func (b *breaker) report(failed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !failed {
+		b.fails = 0
+		return
+	}
+	b.fails++
+	if b.fails == breakAfter {
+		b.next = time.Now().Add(probeEvery)
+	}
+}
+
+// contact knows when the store was last heard of. Its times are monotonic.
+type contact struct {
+	fed      bool         // there is a feed; else only answers count
+	lost     atomic.Bool  // since the last ping events may have been missed
+	ping     atomic.Int64 // when this replica's own ping last came back
+	answered atomic.Int64 // when the store last answered anything
+	trust    atomic.Int64 // what was read before this counts as unread
+	failover atomic.Int64 // when another server was found in the store's place; 0: never
+	skew     atomic.Int64
+}
+
+// live reports whether events come in, so that memory may be believed.
+func (c *contact) live(now int64) bool {
+	return !c.fed || (!c.lost.Load() && now-c.ping.Load() <= int64(pingGap))
+}
+
+// last is when the store was last known to tell this replica everything.
+func (c *contact) last() int64 {
+	if c.fed {
+		return c.ping.Load()
+	}
+	return c.answered.Load()
+}
+
+func (c *contact) alive(now int64, skew time.Duration) {
+	if !c.live(now) {
+		c.trust.Store(now)
+	}
+	c.ping.Store(now)
+	c.lost.Store(false)
+	c.skew.Store(int64(skew))
+}
+
+// ask makes one call to the store behind the breaker. It is detached from the
+// client: one who hangs up must not leave a change half told. ErrNotFound and
+// ErrExists are answers; any other failure becomes Unavailable.
+func (m *Manager) ask(ctx context.Context, what string, call func(context.Context) error) error {
+	if !m.breaker.allow(time.Now()) {
+		return unavailable(errLeftAlone)
+	}
+	return m.tell(ctx, what, call)
+}
+
+// tell is ask without the breaker, for ends, which are always worth a try.
+func (m *Manager) tell(ctx context.Context, what string, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	err := call(ctx)
+	answer := err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists)
+	m.breaker.report(!answer)
+	if !answer {
+		return unavailable(fmt.Errorf("session: %s: %w", what, err))
+	}
+	m.contact.answered.Store(m.now())
+	return err
+}
+
+func unavailable(cause error) *token.Error {
+	return &token.Error{
+		Kind: token.Unavailable, Err: cause, RetryAfter: probeEvery,
+		Msg: "The session store cannot be asked right now. Try again shortly.",
+	}
+}

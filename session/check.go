@@ -1,0 +1,267 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// Outcomes of a token check.
+const (
+	checkOK          = "ok"
+	checkInvalid     = "invalid"
+	checkExpired     = "expired"
+	checkRevoked     = "revoked"
+	checkUnavailable = "unavailable"
+)
+
+// entry is one token text that was checked, ready to be used again.
+type entry struct {
+	api        bool   // an API token; else an access token
+	exact      bool   // good only while its generation is the newest
+	generation uint32 // of an access token
+	dialect    string
+	expires    int64 // Unix nanoseconds; 0: not by itself
+	live       *live
+	shown      atomic.Pointer[Session] // as its owner was at the last use
+}
+
+// Check returns the session of an access token that one of the route's issuers
+// made. The session is shared by all calls: treat it as read-only, its slices
+// too. Junk costs no call to the store, a known token one map look-up.
+//
+// Errors are *token.Error: InvalidAccess, ExpiredAccess, or Unavailable when
+// the store would have to be asked and cannot be.
+func (m *Manager) Check(ctx context.Context, issuers []*Issuer, access token.Secret) (*Session, error) {
+	return m.check(ctx, issuers, access, false)
+}
+
+// CheckAPIToken is Check for an API token. Errors: InvalidAPIToken,
+// ExpiredAPIToken, Unavailable.
+func (m *Manager) CheckAPIToken(ctx context.Context, issuers []*Issuer, text token.Secret) (*Session, error) {
+	return m.check(ctx, issuers, text, true)
+}
+
+func (m *Manager) check(ctx context.Context, issuers []*Issuer, text token.Secret, api bool) (*Session, error) {
+	if e, ok := m.texts.get(text.Reveal()); ok && e.api == api {
+		if s := m.warm(e, issuers, time.Now()); s != nil {
+			m.o.Recorder.TokenCheck(e.dialect, checkOK)
+			return s, nil
+		}
+	}
+	cold := m.coldAccess
+	if api {
+		cold = m.coldAPIToken
+	}
+	s, dialect, err := cold(ctx, issuers, text)
+	m.o.Recorder.TokenCheck(dialect, checkOutcome(err))
+	if err != nil {
+		return nil, callerError(err, api)
+	}
+	return s, nil
+}
+
+// warm returns the session of a token checked before, or nil if anything about
+// it needs a second look.
+func (m *Manager) warm(e *entry, issuers []*Issuer, now time.Time) *Session {
+	b := e.live.belief.Load()
+	if b == nil || serving(issuers, e.dialect, b.rec.Origin.Source) == nil {
+		return nil
+	}
+	wall, mono := now.UnixNano(), m.mono(now)
+	if wall >= b.end || (e.expires != 0 && wall >= e.expires) || !m.believed(b, mono) {
+		return nil
+	}
+	if e.exact && e.generation < b.rec.Generation {
+		return nil
+	}
+	return m.show(e, b, mono)
+}
+
+// show counts a use and returns the session as its owner is now; nil if he is gone.
+func (m *Manager) show(e *entry, b *belief, now int64) *Session {
+	id, ok := m.current(&b.rec)
+	if !ok {
+		return nil
+	}
+	e.live.used.Store(now)
+	if e.api {
+		e.live.uses.Add(1)
+	}
+	if s := e.shown.Load(); s != nil && same(&s.Identity, &id) {
+		return s
+	}
+	s := newSession(&b.rec, id, e.expires)
+	e.shown.Store(s)
+	return s
+}
+
+// serving returns the issuer by which a route takes tokens of a dialect and
+// identity source.
+func serving(issuers []*Issuer, dialect, source string) *Issuer {
+	for _, i := range issuers {
+		if i.Dialect == dialect && i.Source == source {
+			return i
+		}
+	}
+	return nil
+}
+
+func dialectOf(issuer string) string {
+	d, _, _ := strings.Cut(issuer, "/")
+	return d
+}
+
+// claim is what a token says of itself once its proof is checked.
+type claim struct {
+	issuer *Issuer
+	access token.Access
+	opaque bool
+}
+
+// parse finds the issuer whose proof a token bears. It asks nobody.
+func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
+	err := error(errInvalidAccess)
+	for _, i := range issuers {
+		a, core, perr := i.Shape.ParseAccess(text)
+		switch {
+		case perr != nil:
+			if token.KindOf(perr) == token.ExpiredAccess {
+				err = errExpiredAccess
+			}
+			continue
+		case core == nil:
+			return claim{issuer: i, access: a}, nil
+		}
+		if sid, g, ok := openCore(m.codes.access, "access", i.Name, *core); ok {
+			a.SID, a.Generation = sid, g
+			return claim{issuer: i, access: a, opaque: true}, nil
+		}
+	}
+	return claim{}, err
+}
+
+func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.Secret) (*Session, string, error) {
+	c, err := m.parse(issuers, text)
+	if err != nil {
+		return nil, firstDialect(issuers), err
+	}
+	m.house.backends.know(c.issuer)
+	l, b, err := m.learn(ctx, c.access.SID, c.access.Generation)
+	if err != nil {
+		return nil, c.issuer.Dialect, err
+	}
+	e, err := admit(issuers, c, b)
+	if err != nil {
+		return nil, c.issuer.Dialect, err
+	}
+	e.live = l
+	l.idle.Store(int64(restarts(c.issuer, b.rec.Origin.Kind)))
+	s, err := m.enter(ctx, e, b, text)
+	return s, e.dialect, err
+}
+
+// admit applies the rules of access tokens to a record.
+func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
+	o, a := &b.rec.Origin, c.access
+	if (o.Kind != KindLogin && o.Kind != KindPortal) || a.Generation > b.rec.Generation+HealAhead {
+		return nil, errInvalidAccess
+	}
+	if serving(issuers, dialectOf(o.Issuer), o.Source) == nil || (c.opaque && o.Issuer != c.issuer.Name) {
+		return nil, errInvalidAccess
+	}
+	e := &entry{generation: a.Generation, dialect: dialectOf(o.Issuer)}
+	switch {
+	case o.Kind == KindPortal: // lives as long as its session
+	case !c.opaque:
+		if !a.ExpiresAt.IsZero() {
+			e.expires = a.ExpiresAt.UnixNano()
+		}
+	case c.issuer.AccessTTL > 0:
+		e.expires = b.rec.Made.Add(c.issuer.AccessTTL).UnixNano()
+	}
+	// When an opaque token of an older generation was made is not kept, so one
+	// that expires cannot be shown to be good.
+	e.exact = c.issuer.VoidsAccess || (c.opaque && e.expires != 0)
+	if e.exact && a.Generation < b.rec.Generation {
+		return nil, errInvalidAccess
+	}
+	now := time.Now().UnixNano()
+	if now >= b.end || (e.expires != 0 && now >= e.expires) {
+		return nil, errExpiredAccess
+	}
+	return e, nil
+}
+
+// enter shows the session of a token that passed, and keeps it for next time. A
+// user who is gone takes his session with him.
+func (m *Manager) enter(ctx context.Context, e *entry, b *belief, text token.Secret) (*Session, error) {
+	s := m.show(e, b, m.now())
+	if s == nil {
+		if err := m.End(ctx, b.rec.SID, reasonUserGone); err != nil {
+			m.o.Log.WarnContext(ctx, "session of a gone user could not be ended", "sid", b.rec.SID.Short(), "err", err)
+		}
+		return nil, errRevoked
+	}
+	m.texts.put(text.Reveal(), e)
+	return s, nil
+}
+
+// restarts says what use restarts of a session: the sliding life of the portal,
+// and the 400 days of what never expires.
+func restarts(i *Issuer, k Kind) time.Duration {
+	switch {
+	case k == KindPortal && i.RefreshTTL > 0:
+		return i.RefreshTTL
+	case i.RefreshTTL == 0:
+		return never
+	}
+	return 0
+}
+
+func newSession(r *Record, id token.Identity, expires int64) *Session {
+	s := &Session{SID: r.SID, Kind: r.Origin.Kind, Issuer: r.Origin.Issuer, Source: r.Origin.Source, Identity: id, Scopes: id.Scopes}
+	if r.API != nil {
+		s.Scopes = common(r.API.Scopes, id.Scopes)
+	}
+	if expires != 0 {
+		s.Expires = time.Unix(0, expires)
+	}
+	return s
+}
+
+func firstDialect(issuers []*Issuer) string {
+	if len(issuers) == 0 {
+		return ""
+	}
+	return issuers[0].Dialect
+}
+
+func checkOutcome(err error) string {
+	switch {
+	case err == nil:
+		return checkOK
+	case errors.Is(err, errRevoked):
+		return checkRevoked
+	case errors.Is(err, errExpiredAccess), errors.Is(err, errExpiredAPIToken):
+		return checkExpired
+	case token.KindOf(err) == token.Unavailable:
+		return checkUnavailable
+	}
+	return checkInvalid
+}
+
+// callerError turns an ended or unknown session into what its caller may know.
+func callerError(err error, api bool) error {
+	switch {
+	case !errors.Is(err, errRevoked) && !errors.Is(err, ErrNotFound):
+		return err
+	case api:
+		return errInvalidAPIToken
+	}
+	return errInvalidAccess
+}

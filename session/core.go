@@ -1,0 +1,66 @@
+package session
+
+import (
+	"encoding/binary"
+
+	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// codes are the subkeys of everything that is made or looked up here.
+type codes struct {
+	refresh, access, api seal.MAC // of tokens
+	chosen               seal.MAC // digests of API tokens whose text a caller chose
+	failures             seal.MAC // digests of accounts and addresses
+}
+
+func newCodes(k *seal.Keyring) codes {
+	return codes{
+		refresh: k.MAC("core refresh"), access: k.MAC("core access"), api: k.MAC("api token"),
+		chosen: k.MAC("chosen api token"), failures: k.MAC("login failures"),
+	}
+}
+
+// The layout of a core: session id, generation (big endian), code.
+const (
+	coreGeneration = 8
+	coreCode       = 11
+)
+
+// makeCore authenticates a session id and generation for one issuer. The client
+// is not in the code: it is in the record, so that a wrong client can be told
+// from junk.
+func makeCore(m seal.MAC, kind, issuer string, sid token.SID, generation uint32) token.Core {
+	var c token.Core
+	var g [4]byte
+	binary.BigEndian.PutUint32(g[:], generation)
+	copy(c[:], sid[:])
+	copy(c[coreGeneration:], g[1:])
+	m.Sum(c[coreCode:], []byte(kind), []byte(issuer), c[:coreGeneration], c[coreGeneration:coreCode])
+	return c
+}
+
+// openCore checks what makeCore made.
+func openCore(m seal.MAC, kind, issuer string, c token.Core) (sid token.SID, generation uint32, ok bool) {
+	if !m.Verify(c[coreCode:], []byte(kind), []byte(issuer), c[:coreGeneration], c[coreGeneration:coreCode]) {
+		return sid, 0, false
+	}
+	copy(sid[:], c[:])
+	return sid, binary.BigEndian.Uint32([]byte{0, c[8], c[9], c[10]}), true
+}
+
+func (c *codes) refreshCore(i *Issuer, sid token.SID, generation uint32) token.Core {
+	return makeCore(c.refresh, "refresh", i.Name, sid, generation)
+}
+
+func (c *codes) accessCore(i *Issuer, sid token.SID, generation uint32) token.Core {
+	return makeCore(c.access, "access", i.Name, sid, generation)
+}
+
+func (c *codes) openRefresh(i *Issuer, text token.Secret) (token.SID, uint32, bool) {
+	core, ok := i.Shape.ParseRefresh(text)
+	if !ok {
+		return token.SID{}, 0, false
+	}
+	return openCore(c.refresh, "refresh", i.Name, core)
+}

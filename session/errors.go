@@ -1,0 +1,27 @@
+package session
+
+import "github.com/gatehouse-gateway/gatehouse/token"
+
+// What callers are told. The texts are fixed: nothing of what they sent comes
+// back. Every cause of one kind has one text, so that nothing can be learned
+// from the difference.
+var (
+	errBadCredentials  = token.Fail(token.BadCredentials, "Unknown user or wrong password.", nil)
+	errLocalAuthOff    = token.Fail(token.LocalAuthOff, "Signing in by password is switched off here. Use an API token.", nil)
+	errInvalidAccess   = token.Fail(token.InvalidAccess, "The access token is not valid, or its session has ended. Log in again.", nil)
+	errExpiredAccess   = token.Fail(token.ExpiredAccess, "The access token has expired. Refresh it.", nil)
+	errInvalidRefresh  = token.Fail(token.InvalidRefresh, "The refresh token is not valid any more. Log in again.", nil)
+	errInvalidAPIToken = token.Fail(token.InvalidAPIToken, "The API token is not valid, or it was revoked.", nil)
+	errExpiredAPIToken = token.Fail(token.ExpiredAPIToken, "The API token has expired. Make a new one.", nil)
+
+	errTokenExpires = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
+	errTokenScopes  = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
+	errTokenText    = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
+	errTokenTaken   = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
+	errTokenWords   = token.Fail(token.Malformed, "The description of an API token has at most 1024 bytes.", nil)
+	errTokenMany    = token.Fail(token.Denied, "You have 200 API tokens. Delete one first.", nil)
+	errNoSuchToken  = token.Fail(token.NotFound, "You have no API token with this id.", nil)
+)
+
+// isKind is token.KindOf for an error that may be nil.
+func isKind(err error, k token.Kind) bool { return err != nil && token.KindOf(err) == k }

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/seal"
+)
+
+// keyBits is the size of a signing key; RFC 7518 section 3.3 asks for 2048.
+const keyBits = 2048
+
+// States of a signing key. Others may be added between and after them.
+const keyActive = "active"
+
+// ErrNoSigningKey says that the stored keys cannot be used.
+var ErrNoSigningKey = errors.New("session: no signing key")
+
+// keyManifest is the stored form of the signing keys, as JSON. What is unknown
+// to one version of the program is another's.
+type keyManifest struct {
+	Keys []keyEntry `json:"keys"`
+}
+
+type keyEntry struct {
+	KID    string    `json:"kid"` // RFC 7638 thumbprint
+	State  string    `json:"state"`
+	Since  time.Time `json:"since"`  // when it entered the state
+	Sealed string    `json:"sealed"` // PKCS #8, under the keyring
+}
+
+// Keys are the RS256 keys that sign self-describing access tokens, the same on
+// every replica. They are safe for concurrent use; they never change.
+type Keys struct {
+	kid     string
+	signing *rsa.PrivateKey
+	public  map[string]*rsa.PublicKey
+}
+
+// LoadKeys reads the signing keys from the store, and makes the first one if
+// there is none. Of replicas that start together the first writer wins. It
+// fails if the store cannot be asked, or if the keys were sealed under a secret
+// that k does not hold.
+func LoadKeys(ctx context.Context, store KeyStore, k *seal.Keyring) (*Keys, error) {
+	text, err := store.Load(ctx)
+	if errors.Is(err, ErrNotFound) {
+		text, err = makeManifest(k)
+		if err != nil {
+			return nil, err
+		}
+		text, err = store.Settle(ctx, text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("session: signing keys: %w", err)
+	}
+	return openManifest(text, k)
+}
+
+// Signing returns the key that signs now, and its id.
+func (k *Keys) Signing() (kid string, key *rsa.PrivateKey) { return k.kid, k.signing }
+
+// Public returns the key of an id that may still verify.
+func (k *Keys) Public(kid string) (*rsa.PublicKey, bool) {
+	key, ok := k.public[kid]
+	return key, ok
+}
+
+func keyPlace(kid string) seal.Place { return seal.Place{Owner: "keys", Field: kid} }
+
+func makeManifest(k *seal.Keyring) (string, error) {
+	key, err := rsa.GenerateKey(rand.Reader, keyBits)
+	if err != nil {
+		return "", fmt.Errorf("session: make signing key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", fmt.Errorf("session: make signing key: %w", err)
+	}
+	kid := Thumbprint(&key.PublicKey)
+	text, err := json.Marshal(keyManifest{Keys: []keyEntry{{
+		KID: kid, State: keyActive, Since: time.Now().UTC(), Sealed: k.Seal(keyPlace(kid), der),
+	}}})
+	if err != nil {
+		return "", fmt.Errorf("session: make signing key: %w", err)
+	}
+	return string(text), nil
+}
+
+func openManifest(text string, k *seal.Keyring) (*Keys, error) {
+	var man keyManifest
+	if err := json.Unmarshal([]byte(text), &man); err != nil {
+		return nil, fmt.Errorf("%w: the stored manifest is not ours: %w", ErrNoSigningKey, err)
+	}
+	keys := &Keys{public: map[string]*rsa.PublicKey{}}
+	for _, e := range man.Keys {
+		key, err := openKey(e, k)
+		if err != nil {
+			return nil, err
+		}
+		keys.public[e.KID] = &key.PublicKey
+		if e.State == keyActive {
+			keys.kid, keys.signing = e.KID, key
+		}
+	}
+	if keys.signing == nil {
+		return nil, fmt.Errorf("%w: none of those stored is active", ErrNoSigningKey)
+	}
+	return keys, nil
+}
+
+func openKey(e keyEntry, k *seal.Keyring) (*rsa.PrivateKey, error) {
+	der, err := k.Open(keyPlace(e.KID), e.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: key %.8s was sealed under a secret that is not in GATEHOUSE_SECRET; add that secret again: %w", ErrNoSigningKey, e.KID, err)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: key %.8s: %w", ErrNoSigningKey, e.KID, err)
+	}
+	key, ok := parsed.(*rsa.PrivateKey)
+	if !ok || Thumbprint(&key.PublicKey) != e.KID {
+		return nil, fmt.Errorf("%w: key %.8s is not what its id says", ErrNoSigningKey, e.KID)
+	}
+	return key, nil
+}
+
+// Thumbprint returns the RFC 7638 thumbprint of a key: base64url of SHA-256 over
+// its required members in lexical order.
+func Thumbprint(key *rsa.PublicKey) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	e := b64(big.NewInt(int64(key.E)).Bytes())
+	sum := sha256.Sum256(fmt.Appendf(nil, `{"e":"%s","kty":"RSA","n":"%s"}`, e, b64(key.N.Bytes())))
+	return b64(sum[:])
+}

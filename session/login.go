@@ -1,0 +1,215 @@
+package session
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// Limits of what a login may carry, ASVS 6.2.
+const (
+	maxName     = 256
+	maxPassword = 1024
+)
+
+// Login proves a user name and password, opens a session of kind KindLogin or
+// KindPortal, and mints its tokens. A portal session has only an access token,
+// whose life of iss.RefreshTTL starts again with use.
+//
+// Errors are *token.Error: BadCredentials, LocalAuthOff, Throttled and
+// Unavailable, the last two with RetryAfter, or what the Verifier says.
+func (m *Manager) Login(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (token.Set, error) {
+	set, err := m.login(ctx, iss, kind, g)
+	m.o.Recorder.Login(iss.Dialect, loginOutcome(err))
+	return set, err
+}
+
+func (m *Manager) login(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (token.Set, error) {
+	rec, err := m.open(ctx, iss, kind, g)
+	if err != nil {
+		return token.Set{}, err
+	}
+	if err := m.bound(ctx, &rec); err != nil {
+		return token.Set{}, m.abandon(ctx, &rec, err)
+	}
+	set, err := m.mint(iss, &rec, rec.Identity, rec.Made)
+	if err != nil {
+		return token.Set{}, m.abandon(ctx, &rec, err)
+	}
+	m.o.Recorder.Opened()
+	return set, nil
+}
+
+// open proves a login and creates its session.
+func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (Record, error) {
+	m.house.backends.know(iss)
+	sid := token.NewSID()
+	id, err := m.prove(ctx, iss, sid, g)
+	if err != nil {
+		return Record{}, err
+	}
+	rec := Record{
+		SID: sid, Identity: id,
+		Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: []string{"pwd"}},
+	}
+	if rec, err = m.create(ctx, rec, lifeOf(iss, kind)); err != nil && iss.Backend != nil {
+		iss.Backend.End(sid) // the Verifier logged in there
+	}
+	return rec, err
+}
+
+// create writes a new session and believes it.
+func (m *Manager) create(ctx context.Context, rec Record, l Life) (Record, error) {
+	begun, a := m.now(), NewAttempt()
+	err := m.ask(ctx, "create", func(ctx context.Context) (err error) {
+		rec, err = m.o.Store.Create(ctx, a, rec, l)
+		return err
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	m.remember(rec, begun)
+	return rec, nil
+}
+
+// prove checks a login against throttle and Verifier.
+func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token.Grant) (token.Identity, error) {
+	if iss.LocalAuthOff {
+		return token.Identity{}, errLocalAuthOff
+	}
+	pw := len(g.Password.Reveal())
+	if g.Username == "" || len(g.Username) > maxName || pw == 0 || pw > maxPassword {
+		return token.Identity{}, errBadCredentials
+	}
+	account, address := m.failureKeys(iss, g)
+	var wait time.Duration
+	err := m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
+		wait, err = m.o.Throttle.Allow(ctx, account, address)
+		return err
+	})
+	if err != nil {
+		return token.Identity{}, err
+	}
+	if wait > 0 {
+		return token.Identity{}, &token.Error{
+			Kind: token.Throttled, RetryAfter: wait,
+			Msg: "Too many failed logins. Wait and try again.",
+		}
+	}
+	id, err := iss.Verifier.Verify(ctx, sid, g)
+	if err == nil {
+		return id, nil
+	}
+	if token.KindOf(err) == token.BadCredentials {
+		m.countFailure(ctx, account, address)
+	}
+	return token.Identity{}, err
+}
+
+func (m *Manager) countFailure(ctx context.Context, account, address string) {
+	err := m.ask(ctx, "count failure", func(ctx context.Context) error {
+		return m.o.Throttle.Fail(ctx, account, address)
+	})
+	if err != nil {
+		m.o.Log.WarnContext(ctx, "failed login was not counted", "err", err)
+	}
+}
+
+// failureKeys are the keyed digests under which failures are counted. Spellings
+// of one account share a count, and so do the addresses of one IPv6 network,
+// since whoever has one of them has them all.
+func (m *Manager) failureKeys(iss *Issuer, g token.Grant) (account, address string) {
+	fold := func(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+	account = strings.Join([]string{"account", iss.Source, fold(g.Realm), fold(g.Username)}, "\x00")
+	where := g.Address
+	if ip, err := netip.ParseAddr(where); err == nil {
+		ip = ip.Unmap().WithZone("")
+		if where = ip.String(); ip.Is6() {
+			p, _ := ip.Prefix(64)
+			where = p.String()
+		}
+	}
+	return m.codes.failures.Digest(account)[0], m.codes.failures.Digest("address\x00" + where)[0]
+}
+
+// bound enters a session in its owner's list and ends the least recently used
+// ones beyond maxSessions.
+func (m *Manager) bound(ctx context.Context, rec *Record) error {
+	var over []token.SID
+	err := m.ask(ctx, "index", func(ctx context.Context) (err error) {
+		over, err = m.o.Index.Add(ctx, ownerOf(rec), Member{SID: rec.SID, End: rec.End()}, maxSessions)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, sid := range over {
+		if err := m.End(ctx, sid, reasonEvicted); err != nil {
+			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "sid", sid.Short(), "err", err)
+			continue
+		}
+		m.unlist(ctx, ownerOf(rec), sid)
+	}
+	return nil
+}
+
+// abandon ends a session that nobody was told of, and returns why.
+func (m *Manager) abandon(ctx context.Context, rec *Record, why error) error {
+	if err := m.End(ctx, rec.SID, reasonRevoked); err != nil {
+		m.o.Log.WarnContext(ctx, "abandoned session was not ended", "sid", rec.SID.Short(), "err", err)
+	}
+	return why
+}
+
+// lifeOf says how long things of a session live.
+func lifeOf(i *Issuer, k Kind) Life {
+	or := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return never
+		}
+		return d
+	}
+	switch k {
+	case KindPortal:
+		return Life{Idle: or(i.RefreshTTL), Keep: keepEnded}
+	case KindBasic:
+		return Life{Idle: basicFor + basicLinger, Keep: keepEnded}
+	}
+	return Life{Idle: or(i.RefreshTTL), Access: or(i.AccessTTL), Keep: keepEnded}
+}
+
+// mint makes the tokens of a record's generation. now is the store's clock. It
+// depends on nothing else, so that a repeat gets the same tokens.
+func (m *Manager) mint(i *Issuer, rec *Record, id token.Identity, now time.Time) (token.Set, error) {
+	a := token.Access{Identity: id, SID: rec.SID, Generation: rec.Generation, IssuedAt: rec.Made}
+	set := token.Set{Identity: id}
+	if rec.Origin.Kind == KindPortal {
+		set.ExpiresIn = i.RefreshTTL
+	} else if i.AccessTTL > 0 {
+		a.ExpiresAt = rec.Made.Add(i.AccessTTL)
+		set.ExpiresIn = max(a.ExpiresAt.Sub(now), time.Second) // 0 would mean never
+	}
+	var err error
+	if set.Access, err = i.Shape.MintAccess(a, m.codes.accessCore(i, rec.SID, rec.Generation)); err != nil {
+		return token.Set{}, token.Fail(token.Internal, "", err)
+	}
+	if rec.Origin.Kind == KindLogin {
+		set.Refresh = i.Shape.MintRefresh(m.codes.refreshCore(i, rec.SID, rec.Generation), id)
+		set.RefreshExpiresIn = i.RefreshTTL
+	}
+	return set, nil
+}
+
+func loginOutcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	switch k := token.KindOf(err); k {
+	case token.BadCredentials, token.Throttled, token.LocalAuthOff, token.Malformed:
+		return k.String()
+	}
+	return "unavailable"
+}

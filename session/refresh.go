@@ -1,0 +1,208 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// calmAfter is how long after a failover reuse does not revoke: the new server
+// may lack the last rotations, and honest tokens look old to it.
+const calmAfter = time.Minute
+
+// Refresh trades a refresh token for new tokens. With rotation the set holds
+// the successor, without it no refresh token: the old one stays good. A repeat
+// within the grace gets the very same tokens and what is left of their life.
+//
+// In pass-through mode the backend's tokens are renewed first; if the backend
+// could not be asked, the client's token is not used up.
+//
+// Errors are *token.Error: InvalidRefresh, or Unavailable.
+func (m *Manager) Refresh(ctx context.Context, iss *Issuer, g token.Grant) (token.Set, error) {
+	set, outcome, err := m.refresh(ctx, iss, g)
+	if err != nil && token.KindOf(err) != token.InvalidRefresh {
+		outcome = "unavailable"
+	}
+	m.o.Recorder.Refresh(iss.Dialect, outcome)
+	return set, err
+}
+
+func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (token.Set, string, error) {
+	sid, generation, ok := m.codes.openRefresh(iss, g.Refresh)
+	if !ok {
+		return token.Set{}, refreshOutcome(Refused), errInvalidRefresh
+	}
+	m.house.backends.know(iss)
+	if iss.Backend != nil {
+		t, err := m.doors.turns.enter(ctx, sid)
+		if err != nil {
+			return token.Set{}, "", unavailable(err)
+		}
+		defer m.doors.turns.leave(sid, t)
+		if err := m.renewBackend(ctx, iss, t, sid, generation); err != nil {
+			return token.Set{}, refreshOutcome(Gone), err
+		}
+	}
+	begun := m.now()
+	turn, err := m.rotate(ctx, iss, sid, generation)
+	if err != nil {
+		return token.Set{}, "", err
+	}
+	set, err := m.answer(ctx, iss, turn, begun)
+	return set, refreshOutcome(turn.Outcome), err
+}
+
+func (m *Manager) rotate(ctx context.Context, iss *Issuer, sid token.SID, generation uint32) (Turn, error) {
+	r := Rotation{
+		SID: sid, Presented: generation, Rotates: iss.Rotates,
+		Grace: min(max(iss.Grace, 0), time.Minute), RefuseReuse: iss.RefuseReuse || m.calming(), Life: lifeOf(iss, KindLogin),
+	}
+	var t Turn
+	a := NewAttempt()
+	err := m.ask(ctx, "rotate", func(ctx context.Context) (err error) {
+		t, err = m.o.Store.Rotate(ctx, a, r)
+		return err
+	})
+	return t, err
+}
+
+func (m *Manager) calming() bool {
+	at := m.contact.failover.Load()
+	return at != 0 && m.now()-at < int64(calmAfter)
+}
+
+// answer does what the outcome of a rotation asks for.
+func (m *Manager) answer(ctx context.Context, iss *Issuer, t Turn, begun int64) (token.Set, error) {
+	rec := &t.Record
+	switch t.Outcome {
+	case Rotated, Grace, Healed:
+		id, ok := m.current(rec)
+		if !ok {
+			if err := m.End(ctx, rec.SID, reasonUserGone); err != nil {
+				return token.Set{}, err
+			}
+			return token.Set{}, errInvalidRefresh
+		}
+		m.remember(*rec, begun)
+		m.house.used(rec)
+		set, err := m.mint(iss, rec, id, t.Now)
+		if !iss.Rotates {
+			set.Refresh = token.Secret{}
+		}
+		return set, err
+	case Reused:
+		m.o.Log.WarnContext(ctx, "refresh token was used again", "sid", rec.SID.Short(), "revoked", rec.Revoked != "")
+		if rec.Revoked != "" {
+			m.ended(ctx, rec, reasonReuse)
+		}
+	case Ended:
+		m.ended(ctx, rec, reasonRevoked)
+	case Gone:
+		if rec.Revoked != "" { // said again: whoever missed the first word hears it now
+			m.announce(ctx, rec.SID, rec.Revoked)
+		}
+	case Expired:
+		m.endBackend(rec)
+	}
+	return token.Set{}, errInvalidRefresh
+}
+
+// renewBackend renews the backend session if this refresh would move the client
+// session on. The answer of a rotation repeated is not a reason to renew again,
+// and neither is a call that waited while another one renewed.
+func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t *turn, sid token.SID, generation uint32) error {
+	var rec Record
+	err := m.ask(ctx, "read", func(ctx context.Context) (err error) {
+		rec, err = m.o.Store.Lookup(ctx, sid)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return errInvalidRefresh
+	}
+	if err != nil {
+		return err
+	}
+	if !movesOn(&rec, generation) || t.arrived.Before(t.slot.renewed) {
+		return nil
+	}
+	err = iss.Backend.Renew(ctx, sid)
+	if err == nil {
+		t.slot.renewed = time.Now()
+		return nil
+	}
+	if token.KindOf(err) != token.InvalidRefresh {
+		return err
+	}
+	if err := m.End(ctx, sid, reasonBackendDead); err != nil {
+		return err
+	}
+	return errInvalidRefresh
+}
+
+// movesOn foretells whether a rotation would be Rotated or Healed. It may be
+// wrong about the last moments of a life; the store then decides.
+func movesOn(r *Record, presented uint32) bool {
+	return r.Revoked == "" && !r.Closed && time.Now().Before(r.Ends) &&
+		presented >= r.Generation && presented <= r.Generation+HealAhead
+}
+
+func refreshOutcome(o Outcome) string {
+	switch o {
+	case Rotated, Grace, Reused, Healed, Expired:
+		return string(o)
+	}
+	return "refused"
+}
+
+// turns lets the pass-through refreshes of one session go one after the other,
+// so that one renewal of the backend serves all that wait for it.
+type turns struct {
+	mu sync.Mutex
+	m  map[token.SID]*slot // guarded by mu
+}
+
+type slot struct {
+	refs    int           // guarded by turns.mu
+	gate    chan struct{} // holds the one who may go
+	renewed time.Time     // guarded by the gate
+}
+
+type turn struct {
+	slot    *slot
+	arrived time.Time
+}
+
+func (t *turns) enter(ctx context.Context, sid token.SID) (*turn, error) {
+	t.mu.Lock()
+	s := t.m[sid]
+	if s == nil {
+		s = &slot{gate: make(chan struct{}, 1)}
+		t.m[sid] = s
+	}
+	s.refs++
+	t.mu.Unlock()
+	me := &turn{slot: s, arrived: time.Now()}
+	select {
+	case s.gate <- struct{}{}:
+		return me, nil
+	case <-ctx.Done():
+		t.release(sid, s)
+		return nil, ctx.Err()
+	}
+}
+
+func (t *turns) leave(sid token.SID, me *turn) {
+	<-me.slot.gate
+	t.release(sid, me.slot)
+}
+
+func (t *turns) release(sid token.SID, s *slot) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.refs--; s.refs == 0 {
+		delete(t.m, sid)
+	}
+}

@@ -1,0 +1,148 @@
+package sessiontest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+func testIndex(t *testing.T, s Subject) {
+	var sids []token.SID
+	add := func(sid token.SID, limit int) []token.SID {
+		t.Helper()
+		over, err := s.Index.Add(t.Context(), "u1", session.Member{SID: sid, End: time.Now().Add(time.Hour)}, limit)
+		if err != nil {
+			t.Fatalf("Add = %v; want no error", err)
+		}
+		return over
+	}
+	for range 4 {
+		sids = append(sids, token.NewSID())
+		if over := add(sids[len(sids)-1], 4); len(over) != 0 {
+			t.Fatalf("Add up to the limit = %v; want nobody over", over)
+		}
+	}
+	add(sids[0], 0) // used again: now sids[1] is the least recently used
+	fifth := token.NewSID()
+	if over := add(fifth, 4); !slices.Equal(over, sids[1:2]) {
+		t.Errorf("Add beyond the limit = %v; want %v", over, sids[1:2])
+	}
+	if err := s.Index.Remove(t.Context(), "u1", sids[1]); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Index.List(t.Context(), "u1")
+	if want := []token.SID{sids[2], sids[3], sids[0], fifth}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("List = %v, %v; want %v", got, err, want)
+	}
+	if got, err := s.Index.List(t.Context(), "u2"); err != nil || len(got) != 0 {
+		t.Errorf("List of another owner = %v, %v; want nothing", got, err)
+	}
+}
+
+func testIndexForgets(t *testing.T, s Subject) {
+	brief, long := token.NewSID(), token.NewSID()
+	for sid, d := range map[token.SID]time.Duration{brief: 50 * time.Millisecond, long: time.Hour} {
+		if _, err := s.Index.Add(t.Context(), "u1", session.Member{SID: sid, End: time.Now().Add(d)}, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, 80*time.Millisecond)
+	if got, err := s.Index.List(t.Context(), "u1"); err != nil || !slices.Equal(got, []token.SID{long}) {
+		t.Errorf("List = %v, %v; want only the one that has not ended", got, err)
+	}
+	over, err := s.Index.Add(t.Context(), "u1", session.Member{SID: token.NewSID(), End: time.Now().Add(time.Hour)}, 2)
+	if err != nil || len(over) != 0 {
+		t.Errorf("Add = %v, %v; want the ended one not counted", over, err)
+	}
+}
+
+func testThrottle(t *testing.T, s Subject) {
+	allow := func(account, address string) time.Duration {
+		t.Helper()
+		d, err := s.Throttle.Allow(t.Context(), account, address)
+		if err != nil {
+			t.Fatalf("Allow = %v; want no error", err)
+		}
+		return d
+	}
+	for n := range 10 {
+		if d := allow("aa", "bb"); d != 0 {
+			t.Fatalf("Allow after %d failures = %v; want 0", n, d)
+		}
+		if err := s.Throttle.Fail(t.Context(), "aa", "bb"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, who := range map[string][2]string{"both": {"aa", "bb"}, "account": {"aa", "cc"}, "address": {"cc", "bb"}} {
+		if d := allow(who[0], who[1]); d < 14*time.Minute || d > 15*time.Minute {
+			t.Errorf("Allow of the same %s after 10 failures = %v; want about 15 min", name, d)
+		}
+	}
+	if d := allow("cc", "dd"); d != 0 {
+		t.Errorf("Allow of others = %v; want 0", d)
+	}
+}
+
+func testKeys(t *testing.T, s Subject) {
+	if _, err := s.Keys.Load(t.Context()); !errors.Is(err, session.ErrNotFound) {
+		t.Fatalf("Load = %v; want ErrNotFound", err)
+	}
+	for _, mine := range []string{"first", "second"} {
+		if got, err := s.Keys.Settle(t.Context(), mine); err != nil || got != "first" {
+			t.Errorf("Settle(%s) = %q, %v; want first", mine, got, err)
+		}
+	}
+	if got, err := s.Keys.Load(t.Context()); err != nil || got != "first" {
+		t.Errorf("Load = %q, %v; want first", got, err)
+	}
+}
+
+func testFeed(t *testing.T, s Subject) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	events := [2]chan session.Event{make(chan session.Event, 1000), make(chan session.Event, 1000)}
+	done := make(chan error, 2)
+	for _, c := range events {
+		go func() { done <- s.Feed.Follow(ctx, func(e session.Event) { c <- e }) }()
+	}
+	next := func(i int, kind session.EventKind) session.Event {
+		t.Helper()
+		for {
+			select {
+			case e := <-events[i]:
+				if e.Kind == kind {
+					return e
+				}
+			case <-ctx.Done():
+				t.Fatalf("follower %d heard no %s event", i, kind)
+			}
+		}
+	}
+	for i := range events { // twice: it goes on pinging
+		for range 2 {
+			if e := next(i, session.EventAlive); time.Since(e.At).Abs() > 5*time.Second {
+				t.Errorf("ping at %v; want about now", e.At)
+			}
+		}
+	}
+	want := session.Event{Kind: session.EventRevoked, SID: token.NewSID(), Reason: "logout"}
+	if err := s.Feed.Announce(ctx, want); err != nil {
+		t.Fatalf("Announce = %v; want no error", err)
+	}
+	for i := range events {
+		if got := next(i, session.EventRevoked); got != want {
+			t.Errorf("follower %d heard %+v; want %+v", i, got, want)
+		}
+	}
+	cancel()
+	for range events {
+		if err := <-done; err != nil {
+			t.Errorf("Follow = %v; want nil at the end of its context", err)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+package sessiontest_test
+
+import (
+	"testing"
+
+	"github.com/gatehouse-gateway/gatehouse/session/sessiontest"
+)
+
+func TestMemoryKeepsTheContract(t *testing.T) {
+	sessiontest.Run(t, func(testing.TB) sessiontest.Subject {
+		m := sessiontest.NewMemory()
+		return sessiontest.Subject{Store: m, Index: m, Throttle: m, Keys: m, Feed: m, LoseReplies: m.LoseReplies}
+	})
+}
