@@ -1,0 +1,197 @@
+package upstream
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// held is one backend session as this process knows it.
+type held struct {
+	ref  Ref
+	cur  atomic.Pointer[tokens] // nil: not asked for yet
+	used atomic.Bool            // since the last sweep of the memory
+
+	mu      sync.Mutex
+	flight  *flight      // guarded by mu: the change under way; nil: none
+	hold    time.Time    // guarded by mu: nothing is tried before
+	why     *token.Error // guarded by mu: what is answered until then
+	pending *Commit      // guarded by mu: tokens that the store has not taken yet
+}
+
+// flight is one change of tokens that any number of requests wait for.
+type flight struct {
+	done   chan struct{}
+	tokens *tokens // set before done is closed
+	err    error   // set before done is closed
+}
+
+// landed is a flight that is over.
+func landed(t *tokens, err error) *flight {
+	f := &flight{done: make(chan struct{}), tokens: t, err: err}
+	close(f.done)
+	return f
+}
+
+// heldBy returns what is held for a caller; nil if the caller has no backend
+// session.
+func (b *Backend) heldBy(sid token.SID) *held {
+	if b.shared != nil {
+		return b.shared
+	}
+	if sid.IsZero() {
+		return nil
+	}
+	b.mu.RLock()
+	h := b.pinned[sid]
+	b.mu.RUnlock()
+	if h == nil {
+		h = b.pin(sid)
+	}
+	if !h.used.Load() {
+		h.used.Store(true)
+	}
+	return h
+}
+
+func (b *Backend) pin(sid token.SID) *held {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.pinned[sid]
+	if h == nil {
+		h = &held{ref: b.refOf(sid)}
+		b.pinned[sid] = h
+	}
+	return h
+}
+
+func (b *Backend) refOf(sid token.SID) Ref { return Ref{Owner: sid.String(), Backend: b.cfg.Name} }
+
+// forget drops what memory holds for a session, as far as it is still h.
+func (b *Backend) forget(h *held) {
+	sid, err := token.ParseSID(h.ref.Owner)
+	if err != nil {
+		h.cur.Store(nil)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pinned[sid] == h {
+		delete(b.pinned, sid)
+	}
+}
+
+// current returns tokens that may be sent. Near the end of their life it has
+// them renewed: in the background at first, then before they are sent. When
+// that fails they are sent for as long as they are good.
+func (b *Backend) current(ctx context.Context, h *held) (*tokens, error) {
+	t := h.cur.Load()
+	if t != nil {
+		p := t.phase(time.Now())
+		if p == phaseGood || p != phaseOver && !b.canRenew(t) {
+			return t, nil
+		}
+		if p == phaseEarly {
+			b.join(h, t)
+			return t, nil
+		}
+	}
+	return b.await(ctx, h, t)
+}
+
+// canRenew reports whether there is a way to get tokens after these.
+func (b *Backend) canRenew(t *tokens) bool {
+	return b.shared != nil || !t.refresh.IsZero() && b.cfg.Dialect.Call(token.OpRefresh) != nil
+}
+
+// await gets tokens newer than t, which may be nil.
+func (b *Backend) await(ctx context.Context, h *held, t *tokens) (*tokens, error) {
+	// What the store holds may be old itself: then that is renewed in turn.
+	for range 2 {
+		next, err := b.renewed(ctx, h, t)
+		if err != nil {
+			if t != nil && t.phase(time.Now()) != phaseOver && !isDead(err) {
+				return t, nil
+			}
+			return nil, err
+		}
+		if t = next; t.phase(time.Now()) >= phaseEarly || !b.canRenew(t) && t.phase(time.Now()) != phaseOver {
+			return t, nil
+		}
+	}
+	if t.phase(time.Now()) == phaseOver {
+		return nil, unavailable(msgBusy, nil, 0)
+	}
+	return t, nil
+}
+
+// renewed waits for tokens other than t, with whoever else waits for them.
+func (b *Backend) renewed(ctx context.Context, h *held, t *tokens) (*tokens, error) {
+	began := time.Now()
+	defer func() { b.rec.UpstreamWait(time.Since(began)) }()
+	f := b.join(h, t)
+	patience := time.NewTimer(b.patience())
+	defer patience.Stop()
+	select {
+	case <-f.done:
+		return f.tokens, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-patience.C:
+		return nil, unavailable(msgBusy, nil, 0)
+	}
+}
+
+// patience is for how long a request waits for a renewal: as long as one call
+// to the backend may take, and a little for the store.
+func (b *Backend) patience() time.Duration { return b.cfg.CallTimeout + storeTimeout }
+
+// join returns the flight that makes tokens other than t: one that is over if
+// there are some, the one under way, or a new one.
+func (b *Backend) join(h *held, t *tokens) *flight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := h.cur.Load(); now != t && now != nil {
+		return landed(now, nil)
+	}
+	if h.flight != nil {
+		return h.flight
+	}
+	if wait := time.Until(h.hold); wait > 0 {
+		why := *h.why
+		if why.Kind == token.Unavailable {
+			why.RetryAfter = max(wait, time.Second)
+		}
+		return landed(nil, &why)
+	}
+	f := &flight{done: make(chan struct{})}
+	h.flight = f
+	b.crew.run(func() { b.fly(h, t, f) })
+	return f
+}
+
+func (b *Backend) fly(h *held, t *tokens, f *flight) {
+	f.tokens, f.err = b.lead(h, t)
+	h.mu.Lock()
+	h.flight = nil
+	h.mu.Unlock()
+	close(f.done)
+}
+
+// rest has nothing tried for h during d; requests that need it get why.
+func (h *held) rest(d time.Duration, why *token.Error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hold, h.why = time.Now().Add(d), why
+}
+
+// adopt makes t the current tokens of h.
+func (b *Backend) adopt(h *held, t *tokens) {
+	h.cur.Store(t)
+	if b.shared == h && t.life > 0 {
+		b.rec.UpstreamTokenExpiry(b.cfg.Name, t.expires)
+	}
+}

@@ -1,0 +1,165 @@
+package upstream
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// keepTrying is for how long tokens are offered to a store that cannot be asked.
+const keepTrying = 10 * time.Minute
+
+// keep stores new tokens and makes them current. When the store cannot be
+// asked they are used from memory all the same, since the old ones may be void
+// by now, and stored as soon as it can.
+func (b *Backend) keep(h *held, holder string, version uint64, t *tokens) (*tokens, error) {
+	t.version = version + 1
+	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: holder, Record: b.names.seal(h.ref, t)}
+	ans, err := b.commit(*c)
+	if err != nil {
+		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "err", err)
+		h.mu.Lock()
+		h.pending = c
+		h.mu.Unlock()
+		b.adopt(h, t)
+		b.crew.run(func() { b.offer(h) })
+		return t, nil
+	}
+	return b.kept(h, t, ans)
+}
+
+func (b *Backend) commit(c Commit) (Answer, error) {
+	ctx, cancel := detached(storeTimeout)
+	defer cancel()
+	return b.cfg.Store.Commit(ctx, c)
+}
+
+// kept acts on the answer to a commit of t. Tokens that lost to others, or whose
+// session is gone, are logged out again.
+func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
+	if ans.State == Done {
+		b.adopt(h, t)
+		return t, nil
+	}
+	b.crew.run(func() { b.discard(t) })
+	if ans.State == Stale {
+		other, err := b.names.open(h.ref, ans.Record)
+		if err != nil {
+			return nil, unavailable(msgBusy, err, 0)
+		}
+		b.adopt(h, other)
+		return other, nil
+	}
+	b.forget(h)
+	return nil, report(dead, nil, 0)
+}
+
+// discard logs out tokens that nobody will use.
+func (b *Backend) discard(t *tokens) {
+	if err := b.logout(t); err != nil {
+		b.log.Warn("unused tokens stay logged in until they expire", "err", err)
+	}
+}
+
+// settle stores what the store could not take before, if there is such.
+func (b *Backend) settle(h *held) error {
+	h.mu.Lock()
+	c := h.pending
+	h.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	t := h.cur.Load()
+	if t == nil || t.version != c.Record.Version {
+		h.settled(c)
+		return nil
+	}
+	again := *c
+	again.Record = b.names.seal(h.ref, t) // what is left of its life is less now
+	ans, err := b.commit(again)
+	if err != nil {
+		return err
+	}
+	h.settled(c)
+	_, err = b.kept(h, t, ans)
+	return err
+}
+
+func (h *held) settled(c *Commit) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pending == c {
+		h.pending = nil
+	}
+}
+
+// offer tries to store pending tokens until it succeeds, the process drains, or
+// it has been long enough.
+func (b *Backend) offer(h *held) {
+	ctx, cancel := detached(keepTrying)
+	defer cancel()
+	for n := 1; ; n++ {
+		more := b.pauseUnlessDraining(ctx, backOff(n))
+		if err := b.settle(h); err == nil || isDead(err) {
+			return
+		}
+		if !more {
+			b.log.Error("tokens were never stored: after a restart they have to be had anew")
+			return
+		}
+	}
+}
+
+// pauseUnlessDraining waits, and reports whether there is time to go on.
+func (b *Backend) pauseUnlessDraining(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-b.draining:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// logout ends tokens at the backend. If the access token has expired it is
+// renewed for that, since the refresh token would live on. What the backend
+// refuses is over already.
+func (b *Backend) logout(t *tokens) error {
+	if b.cfg.Dialect.Call(token.OpLogout) == nil {
+		return nil
+	}
+	if t.phase(time.Now()) == phaseOver {
+		if t.refresh.IsZero() || b.cfg.Dialect.Call(token.OpRefresh) == nil {
+			return nil
+		}
+		next, _, err := b.exchange(token.Grant{Op: token.OpRefresh, Refresh: t.refresh, Access: t.access})
+		if err != nil {
+			return over(err)
+		}
+		if next.refresh.IsZero() {
+			next.refresh = t.refresh
+		}
+		t = next
+	}
+	ctx, cancel := detached(b.cfg.CallTimeout)
+	defer cancel()
+	_, err := b.speak(ctx, token.Grant{Op: token.OpLogout, Access: t.access, Refresh: t.refresh})
+	return over(err)
+}
+
+// over returns nil where a failed logout leaves nothing to be logged out: the
+// backend knows the token no more.
+func over(err error) error {
+	r, ok := errors.AsType[*refusal](err)
+	if ok && r.status >= 400 && r.status < 500 && r.status != http.StatusTooManyRequests && r.status != http.StatusRequestTimeout {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,165 @@
+// Package upstream is the backend side of the gateway: it logs in to a backend
+// in the token API that the backend speaks, keeps the tokens and renews them,
+// puts the right one on every request, and makes a refused request a second
+// time where that is safe.
+//
+// A backend session is what the gateway holds at a backend: the tokens, sealed,
+// of one client session (pass-through) or of one account that all clients
+// share. A Store keeps it, with the version that a change must name and the
+// lease that lets one gateway at a time talk to the backend about it. Every
+// change of tokens runs once in a process, apart from the client's request, so
+// that a client who goes away ends nothing; what the backend answered is stored
+// before it is used.
+//
+// "Could not ask" is never "not allowed": as long as a token is good it is
+// sent, whatever failed, and after that the caller is told to try again.
+package upstream
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/dialect"
+	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// Account is how the gateway itself proves who it is to a backend.
+type Account struct {
+	Username string
+	Password token.Secret
+	// APIToken is a long-lived token that is sent as it is. With one there is
+	// nothing to log in to, and Username and Password are not looked at.
+	APIToken token.Secret
+}
+
+// Config says what a Backend is made of. URL and Transport are needed always;
+// Store, Duties and Keyring as soon as there is something to log in to.
+type Config struct {
+	Name      string           // as in configuration, keys, logs and metrics
+	URL       *url.URL         // scheme, host and base path
+	Dialect   *dialect.Dialect // nil: speaks nothing, nothing is injected
+	Account   *Account         // nil: pass-through, each client's own credentials
+	Transport http.RoundTripper
+	Store     Store
+	Duties    Duties
+	Keyring   *seal.Keyring
+	Recorder  Recorder     // nil: nobody is told
+	Log       *slog.Logger // nil: nothing is logged
+	// LogoutAtDrain says that nobody can use the tokens after this process, so
+	// Drain logs out whatever is still logged in.
+	LogoutAtDrain bool
+	CallTimeout   time.Duration // of one login, renewal or logout; 0: 10 s
+	SweepEvery    time.Duration // how often Run looks for duties; 0: 5 s
+}
+
+// Defaults of Config.
+const (
+	defaultCallTimeout = 10 * time.Second
+	defaultSweepEvery  = 5 * time.Second
+)
+
+// Recorder is told what happened, for metrics. The outcomes are closed lists.
+type Recorder interface {
+	// UpstreamLogin: ok, rejected, local_auth_off, stopped, unavailable.
+	UpstreamLogin(backend, outcome string)
+	// UpstreamRenewal: ok, dead, unavailable.
+	UpstreamRenewal(backend, outcome string)
+	// UpstreamReplay: replayed, unsafe (the request cannot be made twice), held
+	// (a new token was refused on its first use), failed (no new token).
+	UpstreamReplay(backend, outcome string)
+	// UpstreamWait: how long a request waited for tokens.
+	UpstreamWait(d time.Duration)
+	// UpstreamTokenExpiry: when the shared account's access token expires. It is
+	// not told for pass-through, where there are as many as sessions.
+	UpstreamTokenExpiry(backend string, at time.Time)
+}
+
+// Backend is one backend with all that the gateway holds there. It is safe for
+// concurrent use. It implements http.RoundTripper, and session.Verifier and
+// session.Backend for pass-through.
+type Backend struct {
+	cfg      Config
+	log      *slog.Logger
+	rec      Recorder
+	crew     crew
+	shared   *held  // the account's; nil in pass-through
+	pool     string // the duties of this backend and account
+	names    names
+	known    *identities
+	alarm    alarm
+	draining chan struct{} // closed by Drain
+	drain    sync.Once     // closes draining
+
+	mu     sync.RWMutex
+	pinned map[token.SID]*held // guarded by mu: pass-through, one for each session in use
+}
+
+// New returns the Backend that c describes.
+func New(c Config) *Backend {
+	if c.CallTimeout <= 0 {
+		c.CallTimeout = defaultCallTimeout
+	}
+	if c.SweepEvery <= 0 {
+		c.SweepEvery = defaultSweepEvery
+	}
+	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, pinned: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{})}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.log = b.log.With("backend", c.Name)
+	if b.rec == nil {
+		b.rec = silent{}
+	}
+	if c.Keyring != nil {
+		b.names = newNames(c.Keyring, c.Name)
+	}
+	if b.mode() == modeShared {
+		b.pool = b.names.account(c.Account.Username)
+		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
+	}
+	return b
+}
+
+// mode says where the credential of an ordinary request comes from.
+type mode uint8
+
+const (
+	modeNone   mode = iota // nothing is injected
+	modeStatic             // an API token from configuration
+	modeShared             // an account's backend session, shared by all clients
+	modeOwn                // pass-through: the client session's own backend session
+)
+
+func (b *Backend) mode() mode {
+	switch {
+	case b.cfg.Dialect == nil:
+		return modeNone
+	case b.cfg.Account == nil:
+		return modeOwn
+	case !b.cfg.Account.APIToken.IsZero():
+		return modeStatic
+	}
+	return modeShared
+}
+
+// silent is the Recorder of who wants none.
+type silent struct{}
+
+func (silent) UpstreamLogin(string, string)          {}
+func (silent) UpstreamRenewal(string, string)        {}
+func (silent) UpstreamReplay(string, string)         {}
+func (silent) UpstreamWait(time.Duration)            {}
+func (silent) UpstreamTokenExpiry(string, time.Time) {}
+
+// detached returns a context for a call that must outlive the request which
+// caused it. It takes over nothing of the request's context: neither the
+// client's going away nor the httptrace hooks of a reverse proxy, through which
+// 1xx answers to the gateway's own calls would reach a client.
+func detached(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}

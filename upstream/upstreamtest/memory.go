@@ -1,0 +1,389 @@
+// Package upstreamtest holds the contract that every upstream.Store and
+// upstream.Duties passes, a store in memory for tests of other packages, and
+// Fabric, a small IP Fabric to put behind the gateway.
+package upstreamtest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
+)
+
+// Memory is an upstream.Store and upstream.Duties in memory. Its clock is
+// time.Now, so it may be used inside a synctest bubble. It is safe for
+// concurrent use.
+type Memory struct {
+	mu       sync.Mutex
+	records  map[upstream.Ref]*kept             // guarded by mu
+	sessions map[string]session                 // guarded by mu, by owner
+	due      map[[2]string]map[string]time.Time // guarded by mu, by backend and pool
+	broken   map[string]error                   // guarded by mu, by operation
+}
+
+// session is a client session as far as backend sessions care.
+type session struct {
+	ends    time.Time
+	revoked bool
+}
+
+// kept is one backend session.
+type kept struct {
+	rec       upstream.Record
+	expires   time.Time
+	commit    string
+	state     string // "", "dead", "ended"
+	holder    string
+	lease     time.Time
+	notBefore time.Time
+	opening   time.Time
+	out       string
+	outLease  time.Time
+	gone      time.Time // the record is forgotten then; zero: never
+	tries     tries
+}
+
+// tries are the counted login attempts of one credential.
+type tries struct {
+	digest string
+	places [upstream.MaxAttempts]try
+}
+
+// try is one of them; its zero value is a free place.
+type try struct {
+	id       string
+	till     time.Time
+	rejected bool
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory {
+	return &Memory{
+		records: map[upstream.Ref]*kept{}, sessions: map[string]session{},
+		due: map[[2]string]map[string]time.Time{}, broken: map[string]error{},
+	}
+}
+
+// OpenSession has a client session live for ttl.
+func (m *Memory) OpenSession(sid token.SID, ttl time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[sid.String()] = session{ends: time.Now().Add(ttl)}
+}
+
+// RevokeSession leaves a revoked session behind, as a logout does.
+func (m *Memory) RevokeSession(sid token.SID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[sid.String()] = session{revoked: true}
+}
+
+// DropSession has a client session be gone without a trace.
+func (m *Memory) DropSession(sid token.SID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, sid.String())
+}
+
+// Break has an operation ("Acquire", "Commit", "Release", "End", "Attempt",
+// "Add", "Due", "Remove") fail with err until it is nil again.
+func (m *Memory) Break(op string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken[op] = err
+}
+
+// Dump returns every value that is stored, for tests that look for secrets.
+func (m *Memory) Dump() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	for ref, k := range m.records {
+		all = append(all, ref.Owner, ref.Backend, k.rec.Access, k.rec.Refresh, k.tries.digest)
+	}
+	for pool, owners := range m.due {
+		all = append(all, pool[0], pool[1])
+		for owner := range owners {
+			all = append(all, owner)
+		}
+	}
+	return all
+}
+
+// at returns the record of r, a new one if there is none. The caller holds mu.
+func (m *Memory) at(r upstream.Ref) *kept {
+	k := m.records[r]
+	if k == nil || !k.gone.IsZero() && time.Now().After(k.gone) {
+		k = &kept{}
+		m.records[r] = k
+	}
+	return k
+}
+
+// gone reports whether the session that owns r is over, revoked or missing. The
+// caller holds mu.
+func (m *Memory) gone(r upstream.Ref) (over, missing bool) {
+	if !r.OfSession() {
+		return false, false
+	}
+	s, ok := m.sessions[r.Owner]
+	return !ok || s.revoked || time.Now().After(s.ends), !ok
+}
+
+func (k *kept) record(now time.Time) upstream.Record {
+	rec := k.rec
+	if rec.Life > 0 {
+		rec.Left = k.expires.Sub(now)
+	}
+	return rec
+}
+
+// Acquire implements upstream.Store.
+func (m *Memory) Acquire(_ context.Context, c upstream.Claim) (upstream.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Acquire"]; err != nil {
+		return upstream.Answer{}, err
+	}
+	k, now := m.at(c.Ref), time.Now()
+	if over, missing := m.gone(c.Ref); over && (!missing || !now.Before(k.opening)) {
+		return upstream.Answer{State: upstream.Gone}, nil
+	}
+	if c.Ref.OfSession() && (k.state != "" || k.rec.Access == "") {
+		return upstream.Answer{State: upstream.Dead}, nil
+	}
+	mine := k.holder == c.Holder
+	switch {
+	case k.rec.Access != "" && k.rec.Version > c.Seen:
+		return upstream.Answer{State: upstream.Fresh, Record: k.record(now)}, nil
+	case k.holder != "" && !mine && now.Before(k.lease):
+		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
+	case !mine && now.Before(k.notBefore):
+		return upstream.Answer{State: upstream.BackOff, Wait: k.notBefore.Sub(now)}, nil
+	}
+	k.holder, k.lease = c.Holder, now.Add(c.Lease)
+	return upstream.Answer{State: upstream.Lead, Record: k.record(now)}, nil
+}
+
+// Commit implements upstream.Store.
+func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Commit"]; err != nil {
+		return upstream.Answer{}, err
+	}
+	k, now := m.at(c.Ref), time.Now()
+	if k.commit == c.Attempt {
+		return upstream.Answer{State: upstream.Done}, nil
+	}
+	over, missing := m.gone(c.Ref)
+	opens := missing && (c.Opening > 0 && k.rec.Version == 0 || now.Before(k.opening))
+	if over && !opens || k.state == "ended" {
+		return upstream.Answer{State: upstream.Gone}, nil
+	}
+	if c.Record.Version != k.rec.Version+1 {
+		return upstream.Answer{State: upstream.Stale, Record: k.record(now)}, nil
+	}
+	k.rec, k.commit, k.state = c.Record, c.Attempt, ""
+	k.expires, k.notBefore, k.tries = now.Add(c.Record.Left), time.Time{}, tries{}
+	if k.holder == c.Holder {
+		k.holder = ""
+	}
+	if c.Opening > 0 {
+		k.opening = now.Add(c.Opening)
+	}
+	return upstream.Answer{State: upstream.Done}, nil
+}
+
+// wipe drops the tokens.
+func (k *kept) wipe() { k.rec.Access, k.rec.Refresh, k.rec.Life, k.rec.Left = "", "", 0, 0 }
+
+// Release implements upstream.Store.
+func (m *Memory) Release(_ context.Context, r upstream.Release) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Release"]; err != nil {
+		return err
+	}
+	k := m.at(r.Ref)
+	same := k.rec.Version == r.Version
+	if r.Outcome == upstream.LoggedOut {
+		if k.out == r.Holder && same {
+			k.wipe()
+		}
+		if k.out == r.Holder {
+			k.out = ""
+		}
+		return nil
+	}
+	if k.holder != r.Holder {
+		return nil
+	}
+	k.holder = ""
+	switch {
+	case r.Outcome == upstream.Failed:
+		k.rec.Failures++
+		k.notBefore = time.Now().Add(r.BackOff)
+	case same:
+		k.wipe()
+		if r.Ref.OfSession() {
+			k.state = "dead"
+		}
+	}
+	return nil
+}
+
+// End implements upstream.Store.
+func (m *Memory) End(_ context.Context, f upstream.Farewell) (upstream.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["End"]; err != nil {
+		return upstream.Answer{}, err
+	}
+	k, now := m.at(f.Ref), time.Now()
+	owned := f.Ref.OfSession()
+	if k.rec.Access == "" {
+		if owned && !f.IfGone {
+			k.state, k.gone = "ended", now.Add(upstream.KeepEnded)
+		}
+		return upstream.Answer{State: upstream.Dead}, nil
+	}
+	if f.IfGone {
+		if a, ok := m.alive(f.Ref, k); ok {
+			return a, nil
+		}
+	}
+	if k.out != "" && k.out != f.Holder && now.Before(k.outLease) {
+		return upstream.Answer{State: upstream.Wait, Wait: k.outLease.Sub(now)}, nil
+	}
+	k.out, k.outLease = f.Holder, now.Add(f.Lease)
+	if owned {
+		k.state, k.gone = "ended", now.Add(upstream.KeepEnded)
+	}
+	return upstream.Answer{State: upstream.Done, Record: k.record(now)}, nil
+}
+
+// alive answers for an owner that lives, or is about to be opened.
+func (m *Memory) alive(r upstream.Ref, k *kept) (upstream.Answer, bool) {
+	over, missing := m.gone(r)
+	switch {
+	case missing && time.Now().Before(k.opening):
+		return upstream.Answer{State: upstream.Alive, Wait: time.Until(k.opening)}, true
+	case over:
+		return upstream.Answer{}, false
+	}
+	if !r.OfSession() {
+		return upstream.Answer{State: upstream.Alive}, true
+	}
+	return upstream.Answer{State: upstream.Alive, Wait: time.Until(m.sessions[r.Owner].ends)}, true
+}
+
+// Attempt implements upstream.Store.
+func (m *Memory) Attempt(_ context.Context, a upstream.Attempt) (upstream.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Attempt"]; err != nil {
+		return upstream.Answer{}, err
+	}
+	k := m.at(a.Ref)
+	if a.Trial == upstream.Begin {
+		return k.tries.begin(a), nil
+	}
+	if k.tries.digest == a.Digest {
+		k.tries.conclude(a)
+	}
+	return upstream.Answer{State: upstream.Done}, nil
+}
+
+func (t *tries) conclude(a upstream.Attempt) {
+	if a.Trial == upstream.Accepted {
+		*t = tries{}
+		return
+	}
+	for i := range t.places {
+		if p := &t.places[i]; p.id == a.ID {
+			*p = try{rejected: a.Trial == upstream.Rejected}
+		}
+	}
+}
+
+func (t *tries) begin(a upstream.Attempt) upstream.Answer {
+	if t.digest != a.Digest {
+		*t = tries{digest: a.Digest}
+	}
+	now, free, wait := time.Now(), -1, time.Duration(0)
+	for i, p := range t.places {
+		switch {
+		case p.id == a.ID:
+			return upstream.Answer{State: upstream.Done}
+		case p == try{}:
+			free = i
+		case p.id != "":
+			wait = max(wait, p.till.Sub(now))
+		}
+	}
+	switch {
+	case free >= 0:
+		t.places[free] = try{id: a.ID, till: now.Add(a.Window)}
+		return upstream.Answer{State: upstream.Done}
+	case wait > 0:
+		return upstream.Answer{State: upstream.Wait, Wait: wait}
+	}
+	return upstream.Answer{State: upstream.Stopped}
+}
+
+// Add implements upstream.Duties.
+func (m *Memory) Add(_ context.Context, backend, pool, owner string, in time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Add"]; err != nil {
+		return err
+	}
+	at := [2]string{backend, pool}
+	if m.due[at] == nil {
+		m.due[at] = map[string]time.Time{}
+	}
+	m.due[at][owner] = time.Now().Add(in)
+	return nil
+}
+
+// Due implements upstream.Duties.
+func (m *Memory) Due(_ context.Context, backend, pool string, within time.Duration, n int) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Due"]; err != nil {
+		return nil, err
+	}
+	all := m.due[[2]string{backend, pool}]
+	var owners []string
+	for owner, at := range all {
+		if !at.After(time.Now().Add(within)) {
+			owners = append(owners, owner)
+		}
+	}
+	slices.SortFunc(owners, func(a, b string) int { return all[a].Compare(all[b]) })
+	return owners[:min(n, len(owners))], nil
+}
+
+// Remove implements upstream.Duties.
+func (m *Memory) Remove(_ context.Context, backend, pool, owner string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Remove"]; err != nil {
+		return err
+	}
+	delete(m.due[[2]string{backend, pool}], owner)
+	return nil
+}
+
+// Clear loses everything, as FLUSHALL does.
+func (m *Memory) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.records)
+	clear(m.sessions)
+	clear(m.due)
+}
