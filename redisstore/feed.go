@@ -1,0 +1,297 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+const (
+	// identifyEvery is how often the server is asked who it is: the library
+	// connects anew without a word, also to another server.
+	identifyEvery = time.Second
+
+	pingEvery = 300 * time.Millisecond
+	readBlock = 300 * time.Millisecond
+	// readLimit stands over the block: the library itself would wait for ten
+	// seconds more.
+	readLimit = 600 * time.Millisecond
+	// keepEvents is how long events stay in the stream. Readers start at its end,
+	// so nobody needs more than the longest pause between two reads.
+	keepEvents = 2 * time.Minute
+	readCount  = 256
+	kindPing   = "ping"
+)
+
+// Feed carries events over the stream gh:rev. A subscription to the channel of
+// the same name hears what a full server refused to add to the stream. It is
+// safe for concurrent use.
+type Feed struct{ c *Client }
+
+// Feed returns the view that implements session.Feed.
+func (c *Client) Feed() *Feed { return &Feed{c} }
+
+var _ session.Feed = (*Feed)(nil)
+
+// wire is an event in the channel, and its fields in the stream.
+type wire struct {
+	Kind   string `json:"k"`
+	SID    string `json:"s,omitempty"`
+	Reason string `json:"r,omitempty"`
+}
+
+func (w wire) event() (session.Event, bool) {
+	sid, err := token.ParseSID(w.SID)
+	e := session.Event{Kind: session.EventKind(w.Kind), SID: sid, Reason: w.Reason}
+	known := e.Kind == session.EventRevoked || e.Kind == session.EventChosen
+	return e, known && err == nil // the rest is for other readers of the stream
+}
+
+// Announce implements session.Feed.
+func (f *Feed) Announce(ctx context.Context, e session.Event) error {
+	w := wire{Kind: string(e.Kind), SID: e.SID.String(), Reason: e.Reason}
+	err := f.add(ctx, "announce", w)
+	if err == nil {
+		return nil
+	}
+	text, jerr := json.Marshal(w)
+	if jerr != nil {
+		return fail("announce", jerr)
+	}
+	perr := f.c.rdb.Publish(ctx, eventStream, text).Err()
+	f.c.record("publish", perr)
+	if perr != nil {
+		return fail("announce", errors.Join(err, perr))
+	}
+	return nil
+}
+
+func (f *Feed) add(ctx context.Context, op string, w wire) error {
+	err := f.c.rdb.XAdd(ctx, &redis.XAddArgs{
+		Stream: eventStream, Approx: true,
+		MinID:  strconv.FormatInt(time.Now().Add(-keepEvents).UnixMilli(), 10),
+		Values: []string{"k", w.Kind, "s", w.SID, "r", w.Reason},
+	}).Err()
+	f.c.record(op, err)
+	return err
+}
+
+// Follow implements session.Feed: one goroutine adds pings, one reads the
+// stream, one hears the channel. It waits for all three.
+func (f *Feed) Follow(ctx context.Context, on func(session.Event)) error {
+	r := reader{f: f, id: string(session.NewAttempt()), began: time.Now(), events: make(chan session.Event, readCount)}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { r.ping(ctx) })
+	wg.Go(func() { r.read(ctx) })
+	wg.Go(func() { r.hear(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-r.events:
+			on(e)
+		}
+	}
+}
+
+// reader is one following of the feed.
+type reader struct {
+	f      *Feed
+	id     string    // marks its own pings
+	began  time.Time // pings tell when they were sent, in microseconds since then
+	events chan session.Event
+	run    string // the run id of the server last read from
+	asked  time.Time
+}
+
+func (r *reader) emit(ctx context.Context, e session.Event) {
+	select {
+	case r.events <- e:
+	case <-ctx.Done():
+	}
+}
+
+// pause waits for a while, and reports false when ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *reader) ping(ctx context.Context) {
+	for {
+		one, cancel := context.WithTimeout(ctx, pingEvery)
+		sent := strconv.FormatInt(time.Since(r.began).Microseconds(), 10)
+		_ = r.f.add(one, kindPing, wire{Kind: kindPing, SID: sent, Reason: r.id}) // its absence is the alarm
+		cancel()
+		if !pause(ctx, pingEvery) {
+			return
+		}
+	}
+}
+
+// read reads on from the end of the stream, and starts at its new end after
+// every failure.
+func (r *reader) read(ctx context.Context) {
+	last := ""
+	for ctx.Err() == nil {
+		if last != "" && time.Since(r.asked) >= identifyEvery && !r.identify(ctx) {
+			last = ""
+		}
+		if last == "" {
+			if last = r.start(ctx); last == "" && !pause(ctx, pingEvery) {
+				return
+			}
+			continue
+		}
+		messages, err := r.next(ctx, last)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.f.c.log.WarnContext(ctx, "the event stream broke off; starting at its end", "err", err)
+				r.emit(ctx, session.Event{Kind: session.EventReset})
+			}
+			last = ""
+			continue
+		}
+		for _, m := range messages {
+			last = m.ID
+			r.take(ctx, m)
+		}
+	}
+}
+
+func (r *reader) next(ctx context.Context, last string) ([]redis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	streams, err := r.f.c.rdb.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{eventStream, last}, Count: readCount, Block: readBlock,
+	}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		r.f.c.record("follow", err)
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// start returns the id of the last event, or nothing if Redis cannot be asked.
+func (r *reader) start(ctx context.Context) string {
+	r.identify(ctx)
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	entries, err := r.f.c.rdb.XRevRangeN(ctx, eventStream, "+", "-", 1).Result()
+	if err != nil {
+		r.f.c.record("follow", err)
+		return ""
+	}
+	if len(entries) == 0 {
+		return "0"
+	}
+	return entries[0].ID
+}
+
+// identify says so if another server answers than before, whose stream is not
+// the one read so far and which may lack the old one's last writes. It returns
+// false then. The embedded store is always the same; in a cluster any node may
+// answer, so there a broken stream is all there is to see.
+func (r *reader) identify(ctx context.Context) bool {
+	r.asked = time.Now()
+	_, cluster := r.f.c.rdb.(*redis.ClusterClient)
+	if cluster || r.f.c.stop != nil {
+		return true
+	}
+	one, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	info, err := r.f.c.rdb.Info(one, "server").Result()
+	if err != nil {
+		return true // reading the stream tells whether Redis answers
+	}
+	old, run := r.run, runID(info)
+	if run == "" || run == old {
+		return true
+	}
+	if r.run = run; old == "" {
+		return true
+	}
+	r.emit(ctx, session.Event{Kind: session.EventFailover})
+	return false
+}
+
+// runID is the id that a server draws at its start, or nothing if it tells none.
+func runID(info string) string {
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok {
+			return id
+		}
+	}
+	return ""
+}
+
+// take turns a message of the stream into an event. Its id begins with the time
+// of the server.
+func (r *reader) take(ctx context.Context, m redis.XMessage) {
+	text := func(field string) string {
+		s, _ := m.Values[field].(string)
+		return s
+	}
+	w := wire{Kind: text("k"), SID: text("s"), Reason: text("r")}
+	if w.Kind == kindPing {
+		ms, _, _ := strings.Cut(m.ID, "-")
+		at, err := strconv.ParseInt(ms, 10, 64)
+		if err != nil || w.Reason != r.id {
+			return
+		}
+		r.emit(ctx, session.Event{Kind: session.EventAlive, At: time.UnixMilli(at)})
+		if sent, err := strconv.ParseInt(w.SID, 10, 64); err == nil {
+			r.f.c.rec.FeedLag(time.Since(r.began) - time.Duration(sent)*time.Microsecond)
+		}
+		return
+	}
+	if e, ok := w.event(); ok {
+		r.emit(ctx, e)
+	}
+}
+
+// hear takes what came over the channel instead of the stream. The library
+// connects again by itself; what is lost meanwhile is found by the ceiling.
+func (r *reader) hear(ctx context.Context) {
+	sub := r.f.c.rdb.Subscribe(ctx, eventStream)
+	defer sub.Close()
+	messages := sub.Channel()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			var w wire
+			if json.Unmarshal([]byte(m.Payload), &w) != nil {
+				continue
+			}
+			if e, ok := w.event(); ok {
+				r.emit(ctx, e)
+			}
+		}
+	}
+}

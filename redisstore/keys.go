@@ -1,0 +1,29 @@
+package redisstore
+
+import "github.com/gatehouse-gateway/gatehouse/token"
+
+// Every key begins with gh: and carries its hash tag in braces, so that all of
+// a session lies in one slot of a Redis Cluster.
+
+const (
+	// eventStream is the stream of events, and the channel that stands in for it.
+	eventStream = "gh:rev"
+	// signingKeys is the manifest of signing keys.
+	signingKeys = "gh:{keys}"
+)
+
+// sessionKey is the hash of one session.
+func sessionKey(sid token.SID) string { return "gh:{" + sid.String() + "}" }
+
+// backendKey is the hash of one backend session. owner is a session id, in
+// whose slot it then lies, or the keyed name of a shared account.
+func backendKey(owner, backend string) string { return "gh:{" + owner + "}:up:" + backend }
+
+// usedKey is the sorted set of an owner's sessions by last use.
+func usedKey(owner string) string { return "gh:{u:" + owner + "}:used" }
+
+// endKey is the sorted set of an owner's sessions by end.
+func endKey(owner string) string { return "gh:{u:" + owner + "}:end" }
+
+// failuresKey is the list of an account's or address's failed logins.
+func failuresKey(digest string) string { return "gh:{t:" + digest + "}" }
