@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// An exchange is one request on its way through the gate with all that was
+// found out about it.
+type exchange struct {
+	w     *recorder
+	r     *http.Request
+	id    string // of the request: header, log line and error body carry it
+	start time.Time
+
+	route   *passage         // nil until found
+	served  *Served          // the dialect that errors are written in; nil: none
+	session *session.Session // nil: anonymous
+	caller  token.Caller     // on whose behalf the backend is called
+	inject  bool             // a credential of the backend is to be injected
+	rule    string           // the policy rule that decided
+	failed  credential       // the credential that was presented and refused
+	cause   error            // what went wrong, for the log
+}
+
+// requestIDHeader names a request towards clients and backends.
+const requestIDHeader = "X-Request-Id"
+
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	var b [8]byte
+	rand.Read(b[:])
+	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, id: hex.EncodeToString(b[:]), start: time.Now()}
+	w.Header().Set(requestIDHeader, x.id)
+	return x
+}
+
+// measure starts the meter of the route.
+func (x *exchange) measure() { x.route.meter.Begin() }
+
+// end writes the request's line in the log. A panic becomes a plain 500 where
+// nothing was sent yet; the deliberate abort of a broken stream goes on.
+func (p *Proxy) end(x *exchange) {
+	v := recover()
+	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint,err113 // a recovered value is compared, not an error chain
+		x.cause = fmt.Errorf("proxy: panic: %v", v)
+		if x.w.status == 0 {
+			p.fail(x, x.cause)
+		}
+	}
+	d := time.Since(x.start)
+	if x.route != nil {
+		x.route.meter.Done(x.r.Method, x.w.code(), d)
+	}
+	p.logLine(x, d)
+	if v == http.ErrAbortHandler { //nolint:errorlint,err113 // as above
+		panic(v)
+	}
+}
+
+// logLine writes one line a request, from a closed list of keys.
+func (p *Proxy) logLine(x *exchange, d time.Duration) {
+	level := slog.LevelInfo
+	if x.w.code() >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	ctx := x.r.Context()
+	if !p.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs, slog.String("request", x.id), slog.String("method", x.r.Method),
+		slog.String("host", x.r.Host), slog.String("path", x.r.URL.EscapedPath()), slog.Int("status", x.w.code()),
+		slog.Int64("bytes", x.w.bytes), slog.Float64("seconds", d.Seconds()), slog.String("client", p.o.Edge.ClientIP(x.r)))
+	if x.route != nil {
+		attrs = append(attrs, slog.String("route", x.route.Name), slog.String("rule", x.rule))
+	}
+	if x.session != nil {
+		attrs = append(attrs, slog.String("session", x.session.SID.Short()), slog.String("user", x.session.Identity.Name))
+	}
+	if x.cause != nil {
+		attrs = append(attrs, slog.String("error", x.cause.Error()))
+	}
+	p.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// recorder remembers what was answered. http.ResponseController finds Flush and
+// Hijack through Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *recorder) WriteHeader(code int) {
+	if w.status == 0 && (code >= 200 || code == http.StatusSwitchingProtocols) {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// code is the status for log and metrics: 200 where a handler wrote nothing,
+// as net/http then does, and 499 where the client went away first.
+func (w *recorder) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
