@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/config"
+	"github.com/gatehouse-gateway/gatehouse/dialect"
+	"github.com/gatehouse-gateway/gatehouse/identity"
+	"github.com/gatehouse-gateway/gatehouse/metrics"
+	"github.com/gatehouse-gateway/gatehouse/policy"
+	"github.com/gatehouse-gateway/gatehouse/portal"
+	"github.com/gatehouse-gateway/gatehouse/proxy"
+	"github.com/gatehouse-gateway/gatehouse/redisstore"
+	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
+)
+
+// stores are the views of one store that the parts need.
+type stores struct {
+	sessions session.Store
+	index    session.Index
+	throttle session.Throttle
+	keys     session.KeyStore
+	feed     session.Feed
+	backends upstream.Store
+	duties   upstream.Duties
+}
+
+// outside is what a gateway is given that its configuration does not hold.
+type outside struct {
+	stores  stores
+	users   *identity.Users // nil: there are none
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	// transports stand in for the network towards backends of these names.
+	transports map[string]http.RoundTripper
+}
+
+// gateway is everything behind the listeners.
+type gateway struct {
+	front    *proxy.Proxy
+	sessions *session.Manager
+	backends []*upstream.Backend
+}
+
+// build makes the parts and puts them together. It asks the store for the
+// signing keys, so it fails while the store cannot be asked.
+func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error) {
+	ring, err := keyring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := session.LoadKeys(ctx, o.stores.keys, ring)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := rules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{sessions: session.NewManager(sessionOptions(cfg, o, ring))}
+	b := &builder{
+		cfg: cfg, outside: o, ring: ring, keys: keys, gateway: g, edge: proxy.NewEdge(cfg.TrustedProxies, cfg.PublicURL),
+		made: map[string]made{},
+	}
+	b.portal = portal.New(portal.Options{
+		Sessions: g.sessions, BasePath: cfg.PagesPath, ClientIP: b.edge.ClientIP, Insecure: b.edge.Insecure, Log: o.log,
+	})
+	routes, err := b.routes()
+	if err != nil {
+		return nil, err
+	}
+	o.metrics.Declare(declared(routes, rules))
+	g.front = proxy.New(proxy.Options{
+		Routes: routes, Sessions: g.sessions, Policy: rules, Pages: b.portal, Edge: b.edge, Recorder: o.metrics, Log: o.log,
+	})
+	return g, nil
+}
+
+func keyring(cfg *config.Config) (*seal.Keyring, error) {
+	if len(cfg.Secrets) == 0 {
+		return seal.Random(), nil
+	}
+	return seal.New(cfg.Secrets)
+}
+
+// rules compiles the policy; none configured means signed-in users, every path.
+func rules(cfg *config.Config) (policy.Rules, error) {
+	if !cfg.HasPolicy {
+		return policy.SignedIn(), nil
+	}
+	rules, errs := policy.Compile(cfg.Policy)
+	if len(errs) > 0 {
+		return rules, errs[0]
+	}
+	return rules, nil
+}
+
+func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) session.Options {
+	opts := session.Options{
+		Store: o.stores.sessions, Feed: o.stores.feed, Index: o.stores.index, Keyring: ring, Throttle: o.stores.throttle,
+		Recorder: o.metrics, Log: o.log, DegradedFor: cfg.DegradedFor,
+	}
+	if o.users != nil {
+		opts.Directory = o.users
+	}
+	return opts
+}
+
+// builder makes the routes and the backends behind them.
+type builder struct {
+	outside
+	cfg     *config.Config
+	ring    *seal.Keyring
+	keys    *session.Keys
+	gateway *gateway
+	edge    *proxy.Edge
+	portal  *portal.Portal
+	made    map[string]made
+}
+
+// made is a backend that some route leads to already.
+type made struct {
+	config.Backend
+	spoken  *dialect.Dialect
+	backend *upstream.Backend
+}
+
+func (b *builder) routes() ([]*proxy.Route, error) {
+	for _, c := range b.cfg.Backends {
+		if err := b.backend(c); err != nil {
+			return nil, err
+		}
+	}
+	var routes []*proxy.Route
+	for _, c := range b.cfg.Routes {
+		rt, err := b.route(c)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", c.Name, err)
+		}
+		routes = append(routes, rt)
+	}
+	return routes, nil
+}
+
+func (b *builder) backend(c config.Backend) error {
+	m := made{Backend: c}
+	if c.Speak != "none" {
+		d, err := dialect.Open(c.Speak, dialect.Settings{})
+		if err != nil {
+			return err
+		}
+		m.spoken = d
+	}
+	transport, err := b.transport(c)
+	if err != nil {
+		return err
+	}
+	m.backend = upstream.New(upstream.Config{
+		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Transport: transport,
+		Store: b.stores.backends, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
+		LogoutAtDrain: b.cfg.Drain.LogoutBackends,
+	})
+	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
+	b.gateway.backends = append(b.gateway.backends, m.backend)
+	b.made[c.Name] = m
+	return nil
+}
+
+func (b *builder) transport(c config.Backend) (http.RoundTripper, error) {
+	if t, ok := b.transports[c.Name]; ok {
+		return t, nil
+	}
+	return upstream.NewTransport(upstream.TransportConfig{
+		CAFile: c.CAFile, ServerName: c.ServerName, InsecureSkipVerify: c.Insecure, HeaderTimeout: c.HeaderTimeout,
+	})
+}
+
+func account(a *config.Account) *upstream.Account {
+	if a == nil {
+		return nil
+	}
+	return &upstream.Account{Username: a.Username, Password: a.Password, APIToken: a.APIToken}
+}
+
+// route makes one route. Before an account, and before a backend that is not
+// spoken to, clients are checked against the users file; otherwise their login
+// is the backend's own.
+func (b *builder) route(c config.Route) (*proxy.Route, error) {
+	m := b.made[c.Backend]
+	rt := &proxy.Route{
+		Name: c.Name, Host: c.Host, Path: c.Path, Backend: m.Name, Target: m.URL, Transport: m.backend, Spoken: m.spoken,
+		Forwarding: proxy.Forwarding{PreserveHost: m.PreserveHost, EncodedSlash: c.EncodedSlash, MaxBody: c.MaxBody},
+	}
+	base := session.Issuer{
+		LocalAuthOff: c.Tokens.LocalAuthOff, VendorLogout: c.Tokens.VendorLogout,
+		Grace: c.Tokens.RefreshGrace, RefuseReuse: c.Tokens.RefuseReuse,
+	}
+	if m.Account != nil || m.spoken == nil {
+		base.Source, base.Verifier = "users", b.users
+	} else {
+		base.Source, base.Verifier, base.Backend = "backend:"+m.Name, m.backend, m.backend
+		rt.Own = m.backend.WhoAmI
+	}
+	for _, name := range c.Serve {
+		served, err := b.serve(name, c.Tokens, base)
+		if err != nil {
+			return nil, err
+		}
+		rt.Serve = append(rt.Serve, served)
+	}
+	rt.Portal = portalIssuer(base)
+	rt.Pages = b.portal.Handler(rt.Portal, m.Name)
+	return rt, nil
+}
+
+func (b *builder) serve(name string, t config.Tokens, base session.Issuer) (proxy.Served, error) {
+	d, err := dialect.Open(name, dialect.Settings{
+		AccessTTL: t.AccessTTL, RefreshTTL: t.RefreshTTL, RefreshLength: t.RefreshLength,
+		MissingTokenCode: t.MissingTokenCode, LocalAuthOff: t.LocalAuthOff,
+	})
+	if err != nil {
+		return proxy.Served{}, err
+	}
+	iss := base
+	iss.Name, iss.Dialect = d.ID(), d.Name
+	iss.AccessTTL, iss.RefreshTTL, iss.Rotates = d.Tokens.AccessTTL, d.Tokens.RefreshTTL, d.Tokens.Rotates
+	iss.Shape = d.Shape(b.keys)
+	return proxy.Served{Dialect: d, Issuer: &iss}, nil
+}
+
+// portalLife is how long a browser session lasts without use.
+const portalLife = 12 * time.Hour
+
+func portalIssuer(base session.Issuer) *session.Issuer {
+	iss := base
+	iss.Name, iss.Dialect, iss.Shape, iss.RefreshTTL = "portal", "portal", portal.Shape{}, portalLife
+	return &iss
+}
+
+func declared(routes []*proxy.Route, rules policy.Rules) metrics.Declared {
+	d := metrics.Declared{Rules: rules.Names(), StoreOps: redisstore.Ops()}
+	for _, rt := range routes {
+		d.Backends = append(d.Backends, rt.Backend)
+		d.Routes = append(d.Routes, metrics.Route{Name: rt.Name, Backend: rt.Backend})
+		for _, s := range rt.Serve {
+			d.Dialects = append(d.Dialects, s.Dialect.Name)
+		}
+	}
+	return d
+}
+
+// run keeps the background work going until ctx ends, and waits for it.
+func (g *gateway) run(ctx context.Context, log *slog.Logger) {
+	var wg sync.WaitGroup
+	wg.Go(func() { logEnd(ctx, log, "sessions", g.sessions.Run(ctx)) })
+	for _, b := range g.backends {
+		wg.Go(func() { logEnd(ctx, log, "backend", b.Run(ctx)) })
+	}
+	wg.Wait()
+}
+
+func logEnd(ctx context.Context, log *slog.Logger, part string, err error) {
+	if err != nil && ctx.Err() == nil {
+		log.Error("background work ended", "part", part, "error", err)
+	}
+}
+
+// drain ends the backend sessions that nobody can use afterwards.
+func (g *gateway) drain(ctx context.Context, log *slog.Logger) {
+	for _, b := range g.backends {
+		if err := b.Drain(ctx); err != nil {
+			log.Warn("a backend was not left in good order", "error", err)
+		}
+	}
+}
+
+// logger returns the log that the configuration asks for.
+func logger(c config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/gatehouse-gateway/gatehouse/admin"
+	"github.com/gatehouse-gateway/gatehouse/config"
+	"github.com/gatehouse-gateway/gatehouse/identity"
+	"github.com/gatehouse-gateway/gatehouse/metrics"
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
+
+// load reads the configuration; its faults are one error, a line each.
+func load() (*config.Config, error) {
+	cfg, faults := config.Load(os.Environ())
+	if len(faults) > 0 {
+		return nil, &usageError{"the configuration has " + count(len(faults), "fault") + "\n" + faults.Error()}
+	}
+	return cfg, nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// runCheck names every fault and warning of the configuration.
+func runCheck(_ context.Context, _ []string, std streams) error {
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(std.out, "warning:", w)
+	}
+	fmt.Fprintf(std.out, "the configuration is good: %s, %s\n", count(len(cfg.Backends), "backend"), count(len(cfg.Routes), "route"))
+	return nil
+}
+
+// runHashPassword prints the argon2id hash of the password on standard input.
+func runHashPassword(ctx context.Context, _ []string, std streams) error {
+	line, err := bufio.NewReader(io.LimitReader(std.in, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the password: %w", err)
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return &usageError{"no password on standard input; try: printf %s 'the password' | gatehouse hash-password"}
+	}
+	hash, err := identity.NewHasher(1, 0).Hash(ctx, token.NewSecret(password))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, hash)
+	return err
+}
+
+// runHealthcheck asks the gateway on this host whether it is alive.
+func runHealthcheck(ctx context.Context, _ []string, _ streams) error {
+	addr := os.Getenv("GATEHOUSE_ADMIN_LISTEN")
+	if addr == "" {
+		addr = "127.0.0.1:9090"
+	}
+	return admin.Healthcheck(ctx, addr)
+}
+
+func buildInfo() metrics.BuildInfo {
+	info := metrics.BuildInfo{Version: version}
+	if b, ok := debug.ReadBuildInfo(); ok {
+		info.GoVersion = b.GoVersion
+		for _, s := range b.Settings {
+			if s.Key == "vcs.revision" {
+				info.Revision = s.Value
+			}
+		}
+	}
+	return info
+}

@@ -1,0 +1,99 @@
+// Command gatehouse is an authenticating reverse proxy in front of legacy
+// backends: clients log in at the gateway in the vendor's own token API, and
+// the gateway logs in to the backend, keeps its tokens and injects them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker: -X main.version=v1.2.3.
+var version = "dev"
+
+// Exit codes, as --help lists them.
+const (
+	exitOK     = 0
+	exitFailed = 1 // something failed while running
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+// A command is what the first argument names.
+type command struct {
+	name string
+	args string // of the usage line
+	doc  string
+	run  func(ctx context.Context, args []string, std streams) error
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a mistake in the command line or the configuration.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+func commands() []command {
+	return []command{
+		{"serve", "", "run the gateway as the environment and GATEHOUSE_CONFIG say (the default)", runServe},
+		{"demo", "", "run everything at once: a simulated backend, the gateway, and lines to paste", runDemo},
+		{"demo-backend", "", "run only the simulated IP Fabric, on GATEHOUSE_LISTEN", runDemoBackend},
+		{"check", "", "name every fault of the configuration, each with its place", runCheck},
+		{"explain", "METHOD URL [--user NAME]", "say which policy rule decides a request, and why", runExplain},
+		{"hash-password", "", "read a password from standard input and print its argon2id hash", runHashPassword},
+		{"healthcheck", "", "ask /healthz on GATEHOUSE_ADMIN_LISTEN; for containers", runHealthcheck},
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run does what the arguments say and returns the exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	name := "serve"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	if name == "help" || name == "--help" || name == "-h" {
+		usage(std.out)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return report(std.err, c.run(ctx, args, std))
+		}
+	}
+	fmt.Fprintf(std.err, "gatehouse: there is no command %q; gatehouse --help lists them\n", name)
+	return exitUsage
+}
+
+// report prints an error, if there is one, and returns its exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(w, "gatehouse: %v\n", err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func runVersion(_ context.Context, _ []string, std streams) error {
+	_, err := fmt.Fprintf(std.out, "gatehouse %s\n", version)
+	return err
+}
