@@ -1,0 +1,32 @@
+package tests
+
+import (
+	"testing"
+)
+
+func TestExplainNamesTheRuleThatDecides(t *testing.T) {
+	conf := good(t).with(
+		"BACKEND_USERNAME", serviceUser, "BACKEND_PASSWORD", servicePassword, "USERS_FILE", usersFile(t),
+		"CONFIG", writeFile(t, "gatehouse.yaml", `policy:
+  - {path: /api/**, methods: [GET], scopes: [read]}
+  - {path: /api/**, when: user.admin}
+`))
+	for _, tt := range []struct {
+		args []string
+		want []string // in the last line
+	}{
+		{[]string{"GET", "/api/v7.0/snapshots", "--user", "rita"}, []string{"rita", "allowed"}},
+		{[]string{"POST", "/api/v7.0/snapshots", "--user", "rita"}, []string{"rita", "denied"}},
+		{[]string{"POST", "/api/v7.0/snapshots", "--user", "root"}, []string{"root", "allowed"}},
+		{[]string{"GET", "https://gate.test/other", "--user", "root"}, []string{"root", "denied"}},
+		{[]string{"GET", "/api/v7.0/snapshots"}, []string{"anonymous", "denied"}},
+	} {
+		o := runCommand(t, conf, 0, append([]string{"explain"}, tt.args...)...)
+		if o.code != 0 || o.line(tt.want...) == "" {
+			t.Errorf("explain %v: exit code %d; want 0 and one line with %q\n%s", tt.args, o.code, tt.want, o.output)
+		}
+	}
+	if o := runCommand(t, conf, 0, "explain", "GET", "/api/x", "--user", "nobody"); o.code != 2 || o.line("nobody") == "" && o.line("no user") == "" {
+		t.Errorf("an unknown user: exit code %d; want 2 and a line that says so\n%s", o.code, o.output)
+	}
+}

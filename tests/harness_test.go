@@ -1,0 +1,292 @@
+// Package tests drives the built binary from outside: its command line, its
+// environment, its files and the network. One file holds one promise.
+//
+// A test that needs a program which this machine lacks (redis-server, Chromium)
+// is left out and says how to get it; with CI=true that is a failure. The binary
+// is built with the race detector if the tests are.
+package tests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// buildDir holds what the tests build; set by TestMain.
+var buildDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "gatehouse-tests-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	buildDir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var (
+	binary = sync.OnceValues(func() (string, error) {
+		if underRace() {
+			return build("gatehouse-race", "-race")
+		}
+		return plainBinary()
+	})
+	// plainBinary has no race detector: for what is measured in megabytes.
+	plainBinary = sync.OnceValues(func() (string, error) { return build("gatehouse") })
+)
+
+func build(name string, flags ...string) (string, error) {
+	// Another user than this one may have to run it.
+	if err := os.Chmod(buildDir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(buildDir, name)
+	args := append([]string{"build", "-o", path}, flags...)
+	cmd := exec.CommandContext(context.Background(), "go", append(args, "..")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return path, nil
+}
+
+func underRace() bool {
+	info, _ := debug.ReadBuildInfo()
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+// requireProgram leaves the test out if the program is not there.
+func requireProgram(t testing.TB, name, remedy string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("%s is missing: %s", name, remedy)
+	default:
+		t.Skipf("left out: %s is missing: %s", name, remedy)
+	}
+	return path
+}
+
+// settings are GATEHOUSE_ variables without their prefix.
+type settings map[string]string
+
+// with returns a copy of s with the given pairs of name and value.
+func (s settings) with(pairs ...string) settings {
+	c := settings{}
+	for k, v := range s {
+		c[k] = v
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		c[pairs[i]] = pairs[i+1]
+	}
+	return c
+}
+
+// environ is all that a process started by a test sees.
+func (s settings) environ() []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GORACE=halt_on_error=1"}
+	for k, v := range s {
+		env = append(env, "GATEHOUSE_"+k+"="+v)
+	}
+	return env
+}
+
+// gateway is one running process.
+type gateway struct {
+	URL, Admin string
+	settings   settings
+	cmd        *exec.Cmd
+	log        *logBuffer
+	done       chan struct{} // closed when the process has ended
+}
+
+// start runs the gateway and waits until it is ready.
+func start(t testing.TB, s settings) *gateway {
+	t.Helper()
+	g := launch(t, s)
+	g.waitReady(t)
+	return g
+}
+
+// launch runs the gateway on free ports and does not wait.
+func launch(t testing.TB, s settings) *gateway {
+	t.Helper()
+	bin, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return launchBinary(t, bin, s)
+}
+
+func launchBinary(t testing.TB, bin string, s settings) *gateway {
+	t.Helper()
+	defaults := settings{"LISTEN": freeAddress(t), "ADMIN_LISTEN": freeAddress(t)}
+	for k, v := range s {
+		defaults[k] = v
+	}
+	g := &gateway{settings: defaults, URL: "http://" + defaults["LISTEN"], Admin: "http://" + defaults["ADMIN_LISTEN"]}
+	if defaults["TLS_CERT_FILE"] != "" {
+		g.URL = "https://" + defaults["LISTEN"]
+	}
+	g.run(t, bin, "serve")
+	return g
+}
+
+// run starts the process; it is asked to end when the test has ended.
+func (g *gateway) run(t testing.TB, bin string, args ...string) {
+	t.Helper()
+	g.log, g.done = &logBuffer{}, make(chan struct{})
+	cmd := exec.CommandContext(t.Context(), bin, args...)
+	cmd.Env = g.settings.environ()
+	cmd.Stdout, cmd.Stderr = g.log, g.log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done, log := g.done, g.log
+	go func() {
+		_ = cmd.Wait() // how it ended is in cmd.ProcessState
+		close(done)
+	}()
+	g.cmd = cmd
+	t.Cleanup(func() {
+		<-done
+		inspect(t, cmd, log)
+	})
+}
+
+// inspect fails the test if the process met a race or a panic, and shows the
+// log of a failed test.
+func inspect(t testing.TB, cmd *exec.Cmd, log *logBuffer) {
+	t.Helper()
+	text := log.String()
+	for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the gateway's log holds %q", bad)
+		}
+	}
+	if t.Failed() {
+		lines := strings.SplitAfter(text, "\n")
+		t.Logf("end of the log of %v (%v):\n%s", cmd.Args[1:], cmd.ProcessState, strings.Join(lines[max(0, len(lines)-20):], ""))
+	}
+}
+
+func (g *gateway) waitReady(t testing.TB) {
+	t.Helper()
+	eventually(t, 15*time.Second, "the gateway is ready", func() bool {
+		select {
+		case <-g.done:
+			t.Fatalf("the gateway ended at start (%v):\n%s", g.cmd.ProcessState, g.log)
+		default:
+		}
+		return g.readyStatus(t) == http.StatusOK
+	})
+}
+
+// readyStatus returns the status of /readyz; 0 if nobody answers.
+func (g *gateway) readyStatus(t testing.TB) int {
+	t.Helper()
+	a, err := newClient(t, g.Admin).do(t.Context(), request{path: "/readyz"})
+	if err != nil {
+		return 0
+	}
+	return a.status
+}
+
+// kill ends the process as a crash does, with SIGKILL.
+func (g *gateway) kill(t testing.TB) {
+	t.Helper()
+	if err := g.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-g.done
+}
+
+// restart starts the same binary with the same settings and waits until it is
+// ready.
+func (g *gateway) restart(t testing.TB) {
+	t.Helper()
+	g.run(t, g.cmd.Path, g.cmd.Args[1:]...)
+	g.waitReady(t)
+}
+
+// logBuffer keeps what a process prints. It is safe for concurrent use.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+// Write keeps p.
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// String returns all that was printed.
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// eventually polls until ok holds.
+func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v it does not hold that %s", within, what)
+		}
+		<-tick.C
+	}
+}
+
+// freeAddress returns a loopback address nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	return freeAddressOn(t, "127.0.0.1")
+}
+
+func freeAddressOn(t testing.TB, host string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// writeFile writes a file that other users may read and returns its path.
+func writeFile(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
