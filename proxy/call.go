@@ -50,7 +50,7 @@ func (ps *passage) answers(s *Served, call *dialect.Call) bool {
 // guard keeps calls of the backend's token API from the backend, in whatever
 // spelling: in account mode they would act for the service account.
 func (ps *passage) guard(path string, wrongMethod bool) error {
-	for _, d := range ps.dialects() {
+	for _, d := range ps.guards {
 		op, guarded := d.Guards(path)
 		if !guarded || !ps.account() && !beginsOrEnds(op) {
 			continue
@@ -67,18 +67,6 @@ func beginsOrEnds(op token.Op) bool {
 	return op == token.OpLogin || op == token.OpRefresh || op == token.OpLogout
 }
 
-// dialects are those that the backend speaks and that the route serves.
-func (ps *passage) dialects() []*dialect.Dialect {
-	var ds []*dialect.Dialect
-	if ps.Spoken != nil {
-		ds = append(ds, ps.Spoken)
-	}
-	for _, s := range ps.Serve {
-		ds = append(ds, s.Dialect)
-	}
-	return ds
-}
-
 // exchange answers one call of a token API.
 func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 	x.served = s
@@ -90,7 +78,7 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 	if err != nil {
 		return malformed(err)
 	}
-	grant.Op, grant.Address = call.Op, p.o.Edge.ClientIP(x.r)
+	grant.Op, grant.Address = call.Op, x.from
 	set, err := p.perform(x, s, grant)
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ func (p *Proxy) checkSession(ctx context.Context, x *exchange, c credential) (*s
 			return nil, token.Fail(token.BadCredentials, "the Basic credential is not user:password in base64", nil)
 		}
 		return p.o.Sessions.Basic(ctx, c.issuer, token.Grant{
-			Op: token.OpLogin, Username: user, Password: token.NewSecret(password), Address: p.o.Edge.ClientIP(x.r),
+			Op: token.OpLogin, Username: user, Password: token.NewSecret(password), Address: x.from,
 		})
 	}
 	if c.issuer == x.route.Portal {

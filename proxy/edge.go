@@ -98,13 +98,41 @@ func admitHeaders(r *http.Request) error {
 	return nil
 }
 
-// validHost takes what RFC 9110 section 7.2 lets a Host be, without userinfo.
+// validHost takes what a Host may be (RFC 9110 section 7.2): a name or an address,
+// IPv6 in brackets, and a port. It has no userinfo, and of the characters that
+// RFC 3986 lets a registered name have only those that hosts have.
 func validHost(host string) bool {
-	if host == "" || strings.ContainsAny(host, "@/\\?#, \t") {
-		return false
+	name, port, hasPort := host, "", false
+	if rest, ok := strings.CutPrefix(host, "["); ok {
+		var tail string
+		if name, tail, ok = strings.Cut(rest, "]"); !ok {
+			return false
+		}
+		if _, err := netip.ParseAddr(name); err != nil {
+			return false
+		}
+		if tail != "" {
+			tail, port, hasPort = strings.Cut(tail, ":")
+			return tail == "" && hasPort && digits(port)
+		}
+		return true
 	}
-	u, err := url.Parse("//" + host)
-	return err == nil && u.Host == host && u.Hostname() != ""
+	name, port, hasPort = strings.Cut(host, ":")
+	for i := range len(name) {
+		if c := name[i]; !unreserved(c) || c == '~' {
+			return false
+		}
+	}
+	return name != "" && (!hasPort || digits(port))
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 5
 }
 
 // hostName is the host without port and trailing dot, in lower case.
@@ -135,6 +163,9 @@ func (e *Edge) ClientAddr(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	addr := peer.Addr().Unmap().WithZone("")
+	if !e.inTrusted(addr) {
+		return addr
+	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0 && e.inTrusted(addr); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))

@@ -18,6 +18,7 @@ type exchange struct {
 	w     *recorder
 	r     *http.Request
 	id    string // of the request: header, log line and error body carry it
+	from  string // the client's address
 	start time.Time
 
 	route   *passage         // nil until found
@@ -36,7 +37,7 @@ const requestIDHeader = "X-Request-Id"
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	var b [8]byte
 	rand.Read(b[:])
-	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, id: hex.EncodeToString(b[:]), start: time.Now()}
+	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, id: hex.EncodeToString(b[:]), from: p.o.Edge.ClientIP(r), start: time.Now()}
 	w.Header().Set(requestIDHeader, x.id)
 	return x
 }
@@ -77,7 +78,7 @@ func (p *Proxy) logLine(x *exchange, d time.Duration) {
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, slog.String("request", x.id), slog.String("method", x.r.Method),
 		slog.String("host", x.r.Host), slog.String("path", x.r.URL.EscapedPath()), slog.Int("status", x.w.code()),
-		slog.Int64("bytes", x.w.bytes), slog.Float64("seconds", d.Seconds()), slog.String("client", p.o.Edge.ClientIP(x.r)))
+		slog.Int64("bytes", x.w.bytes), slog.Float64("seconds", d.Seconds()), slog.String("client", x.from))
 	if x.route != nil {
 		attrs = append(attrs, slog.String("route", x.route.Name), slog.String("rule", x.rule))
 	}

@@ -77,7 +77,7 @@ func (p *Proxy) rewrite(ps *passage, pr *httputil.ProxyRequest) {
 		delete(out.Header, "Te")
 	}
 	out.Trailer = nil
-	out.Header.Set("X-Forwarded-For", p.o.Edge.ClientIP(in))
+	out.Header.Set("X-Forwarded-For", x.from)
 	out.Header.Set("X-Forwarded-Host", in.Host)
 	out.Header.Set("X-Forwarded-Proto", p.o.Edge.Scheme(in))
 	out.Header.Set(requestIDHeader, x.id)

@@ -106,10 +106,11 @@ type Proxy struct {
 // A passage is a route with what was worked out from it once.
 type passage struct {
 	*Route
-	issuers  []*session.Issuer // of the served dialects
-	carriers []carried         // where a credential is looked for, in order
-	strip    []dialect.Carrier // where none may be left before forwarding
-	own      map[string]bool   // names of cookies that a backend must not set
+	issuers  []*session.Issuer  // of the served dialects
+	carriers []carried          // where a credential is looked for, in order
+	strip    []dialect.Carrier  // where none may be left before forwarding
+	own      map[string]bool    // names of cookies that a backend must not set
+	guards   []*dialect.Dialect // those whose token API must not reach the backend by itself
 	forward  *httputil.ReverseProxy
 	meter    Meter
 }

@@ -106,6 +106,9 @@ func (p *Proxy) passage(rt *Route) *passage {
 // keepOff notes the places where credentials of a dialect travel, so that a
 // client's never reach the backend and the backend's never reach a client.
 func (ps *passage) keepOff(d *dialect.Dialect) {
+	if !slices.ContainsFunc(ps.guards, func(g *dialect.Dialect) bool { return g.ID() == d.ID() }) {
+		ps.guards = append(ps.guards, d)
+	}
 	for _, c := range d.Carriers {
 		ps.strip = append(ps.strip, c.Carrier)
 		if k, ok := c.Carrier.(dialect.Cookie); ok {
