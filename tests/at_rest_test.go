@@ -48,7 +48,7 @@ func TestNothingUsableAtRest(t *testing.T) {
 			for _, value := range []string{
 				"note=" + planted.access + ";",
 				base64.StdEncoding.EncodeToString([]byte("x:" + planted.access)),
-				`{"t":"` + planted.refresh + `"}`, // the last, since using it twice ends the session
+				`{"t":"abcdefgh` + planted.refresh + `"}`, // the last, since using it twice ends the session
 			} {
 				if hits := try(t, c, candidates([]string{value}), user); len(hits) == 0 {
 					t.Errorf("a planted token was not found in %.30q: the search is blind", value)
@@ -161,8 +161,9 @@ var alphabets = []*regexp.Regexp{
 	regexp.MustCompile(`[A-Za-z0-9+/=]{16,}`),
 }
 
-// candidates returns every run of characters in a token alphabet, the API-token
-// sized windows of long hex runs, and the same of what they are the base64 of.
+// candidates returns every run of characters in a token alphabet, every window
+// of such a run that has the shape of a token, and the same of what they are
+// the base64 of.
 func candidates(values []string) []string {
 	found := map[string]bool{}
 	collect(found, values, 2)
@@ -191,13 +192,23 @@ func collect(found map[string]bool, values []string, depth int) {
 	}
 }
 
-var hexRun = regexp.MustCompile(`^[0-9a-f]+$`)
+// The shapes of the tokens that are not JWTs: an API token, a browser session, a
+// refresh token with the user's id at its end.
+var shapes = map[int]*regexp.Regexp{
+	32: regexp.MustCompile(`^[0-9a-f]+$`),
+	30: regexp.MustCompile(`^[A-Za-z0-9]+$`),
+	80: regexp.MustCompile(`^[A-Za-z0-9]+[0-9]{6}$`),
+}
 
-// windows adds the parts of a hex run that have the length of an API token.
+// windows adds the parts of a run that have the shape of a token, wherever they
+// begin.
 func windows(found map[string]bool, run string) {
-	const length = 32
-	for i := 0; hexRun.MatchString(run) && i+length <= len(run); i++ {
-		found[run[i:i+length]] = true
+	for length, shape := range shapes {
+		for i := 0; i+length <= len(run); i++ {
+			if w := run[i : i+length]; shape.MatchString(w) {
+				found[w] = true
+			}
+		}
 	}
 }
 
