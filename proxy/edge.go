@@ -102,22 +102,12 @@ func admitHeaders(r *http.Request) error {
 // IPv6 in brackets, and a port. It has no userinfo, and of the characters that
 // RFC 3986 lets a registered name have only those that hosts have.
 func validHost(host string) bool {
-	name, port, hasPort := host, "", false
 	if rest, ok := strings.CutPrefix(host, "["); ok {
-		var tail string
-		if name, tail, ok = strings.Cut(rest, "]"); !ok {
-			return false
-		}
-		if _, err := netip.ParseAddr(name); err != nil {
-			return false
-		}
-		if tail != "" {
-			tail, port, hasPort = strings.Cut(tail, ":")
-			return tail == "" && hasPort && digits(port)
-		}
-		return true
+		name, port, closed := strings.Cut(rest, "]")
+		_, err := netip.ParseAddr(name)
+		return closed && err == nil && (port == "" || port[0] == ':' && digits(port[1:]))
 	}
-	name, port, hasPort = strings.Cut(host, ":")
+	name, port, hasPort := strings.Cut(host, ":")
 	for i := range len(name) {
 		if c := name[i]; !unreserved(c) || c == '~' {
 			return false
