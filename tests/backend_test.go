@@ -28,7 +28,7 @@ type seen struct {
 	body        string
 }
 
-// backend is a recording IP Fabric, after wire/FACTS 1.1: it gives out opaque
+// backend is a recording IP Fabric: it gives out opaque
 // tokens as cookies, rotates strictly (a used refresh token is dead at once) and
 // refuses what it did not issue with the vendor's codes.
 type backend struct {

@@ -68,11 +68,9 @@ type Error struct {
 	RetryAfter time.Duration // for Throttled and Unavailable; 0: not told
 }
 
-// Errorf-like helpers would invite formatting of what callers sent; Fail takes
-// a fixed message and keeps the cause apart.
-
 // Fail returns an Error of kind k with a message for the caller and a cause for
-// the log, which may be nil.
+// the log, which may be nil. It does not format, so that nothing a caller sent
+// is said back.
 func Fail(k Kind, msg string, cause error) *Error { return &Error{Kind: k, Msg: msg, Err: cause} }
 
 // Error returns kind, message and cause, for the log.
