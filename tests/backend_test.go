@@ -19,6 +19,7 @@ import (
 const (
 	serviceUser, servicePassword = "svc-account", "svc-pass-Qm41xWz7Lr"
 	backendUser, backendPassword = "bob", "bob-pass-7hTzR2pKqa"
+	backendAPIToken              = "9d41c3a7e0b25f6880aa13de57c4b912" // of the backend's making, bob's
 )
 
 // seen is one request as it reached the backend.
@@ -171,6 +172,11 @@ func (b *backend) authenticated(w http.ResponseWriter, r *http.Request, call str
 	expires, ok := b.access[token]
 	b.mu.Unlock()
 	switch {
+	case r.Header.Get("X-Api-Token") == backendAPIToken && call == "users/me":
+		b.count("whoami by API token")
+		b.me(w)
+	case r.Header.Get("X-Api-Token") == backendAPIToken:
+		b.rest(w, r)
 	case r.Header.Get("X-Api-Token") != "":
 		refuse(w, "API_INVALID_API_TOKEN")
 	case !ok:
@@ -181,10 +187,14 @@ func (b *backend) authenticated(w http.ResponseWriter, r *http.Request, call str
 		b.count("logout")
 		w.WriteHeader(http.StatusNoContent)
 	case call == "users/me":
-		answerJSON(w, http.StatusOK, `{"id":"1108612054","username":"`+backendUser+`","email":"bob@example.net","isLocal":true,"roleIds":["admin"],"roleNames":["admin"]}`)
+		b.me(w)
 	default:
 		b.rest(w, r)
 	}
+}
+
+func (b *backend) me(w http.ResponseWriter) {
+	answerJSON(w, http.StatusOK, `{"id":"1108612054","username":"`+backendUser+`","email":"bob@example.net","isLocal":true,"roleIds":["admin"],"roleNames":["admin"]}`)
 }
 
 func (b *backend) rest(w http.ResponseWriter, r *http.Request) {
@@ -239,6 +249,15 @@ func answerJSON(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, body) // the caller may be gone
+}
+
+// forgetAll voids every token given out so far, as a restart of the appliance
+// with a new signing key does.
+func (b *backend) forgetAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.access)
+	clear(b.refresh)
 }
 
 // expireAll lets every access token given out so far expire.
