@@ -246,7 +246,10 @@ func portalIssuer(base session.Issuer) *session.Issuer {
 }
 
 func declared(routes []*proxy.Route, rules policy.Rules) metrics.Declared {
-	d := metrics.Declared{Rules: rules.Names(), StoreOps: redisstore.Ops()}
+	d := metrics.Declared{
+		Rules: rules.Names(), StoreOps: redisstore.Ops(),
+		Routes: []metrics.Route{{Name: proxy.NoRoute, Backend: proxy.NoRoute}},
+	}
 	for _, rt := range routes {
 		d.Backends = append(d.Backends, rt.Backend)
 		d.Routes = append(d.Routes, metrics.Route{Name: rt.Name, Backend: rt.Backend})

@@ -210,6 +210,9 @@ func (s *server) drain(front *http.Server) {
 	s.log.Info("draining", "timeout", s.cfg.Drain.Timeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain.Timeout)
 	defer cancel()
+	if g := s.gateway.Load(); g != nil {
+		g.front.CloseStreams()
+	}
 	if err := front.Shutdown(ctx); err != nil {
 		s.log.Warn("requests were cut off at the end of the drain", "error", err)
 		_ = front.Close()

@@ -3,15 +3,21 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// maxTokenBody is the longest body of a token call, in bytes (413).
-const maxTokenBody = 64 << 10
+// A token call's body: its longest, in bytes (413), and how long it may take to
+// arrive. Logging in is open to everybody, so nobody may hold a connection by it.
+const (
+	maxTokenBody  = 64 << 10
+	tokenBodyTime = 10 * time.Second
+)
 
 // tokenCall returns the call of a served token API that a request makes and the
 // gateway answers; nil for a request to pass on. In account mode every call of
@@ -74,7 +80,9 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		return err
 	}
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, maxTokenBody)
+	done := x.hurry(tokenBodyTime)
 	grant, err := call.ReadRequest(x.r)
+	done()
 	if err != nil {
 		return malformed(err)
 	}
@@ -88,6 +96,14 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		return token.Fail(token.Internal, "", err)
 	}
 	return nil
+}
+
+// hurry gives the rest of the request's body so long to arrive. done takes the
+// deadline away again. A server that knows no deadlines is one of a test.
+func (x *exchange) hurry(d time.Duration) (done func()) {
+	c := http.NewResponseController(x.w)
+	_ = c.SetReadDeadline(time.Now().Add(d))
+	return func() { _ = c.SetReadDeadline(time.Time{}) }
 }
 
 // guardTokenCall refuses a call that sets or is authenticated by cookies and
@@ -109,6 +125,9 @@ func malformed(err error) error {
 	}
 	if _, ok := errors.AsType[*token.Error](err); ok {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return token.Fail(token.Malformed, "the body did not arrive within 10 s", err)
 	}
 	return token.Fail(token.Malformed, strings.TrimPrefix(err.Error(), "dialect: "), err)
 }

@@ -22,6 +22,7 @@ type exchange struct {
 	start time.Time
 
 	route   *passage         // nil until found
+	meter   Meter            // of the route; nil until found
 	served  *Served          // the dialect that errors are written in; nil: none
 	session *session.Session // nil: anonymous
 	caller  token.Caller     // on whose behalf the backend is called
@@ -42,8 +43,11 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// measure starts the meter of the route.
-func (x *exchange) measure() { x.route.meter.Begin() }
+// measure starts the meter of the request's route.
+func (x *exchange) measure(m Meter) {
+	x.meter = m
+	m.Begin()
+}
 
 // end writes the request's line in the log. A panic becomes a plain 500 where
 // nothing was sent yet; the deliberate abort of a broken stream goes on.
@@ -56,9 +60,10 @@ func (p *Proxy) end(x *exchange) {
 		}
 	}
 	d := time.Since(x.start)
-	if x.route != nil {
-		x.route.meter.Done(x.r.Method, x.w.code(), d)
+	if x.meter == nil {
+		x.measure(p.none)
 	}
+	x.meter.Done(x.r.Method, x.w.code(), d)
 	p.logLine(x, d)
 	if v == http.ErrAbortHandler { //nolint:errorlint,err113 // as above
 		panic(v)

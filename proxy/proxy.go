@@ -51,6 +51,10 @@ type Recorder interface {
 	Decision(rule, outcome string)
 }
 
+// NoRoute names, to the Recorder, the route and backend of requests that the edge
+// refuses or no route takes.
+const NoRoute = "none"
+
 // Meter measures the requests of one route. It is an alias, so that whoever
 // implements Recorder need not import this package.
 type Meter = interface {
@@ -98,9 +102,11 @@ func (rt *Route) account() bool { return rt.Own == nil }
 
 // Proxy is the front door. It is safe for concurrent use.
 type Proxy struct {
-	o      Options
-	routes []*passage // most specific first
-	log    *slog.Logger
+	o       Options
+	routes  []*passage // most specific first
+	none    Meter      // of requests that no route takes
+	log     *slog.Logger
+	streams streams
 }
 
 // A passage is a route with what was worked out from it once.
@@ -117,7 +123,7 @@ type passage struct {
 
 // New returns a front door over the routes.
 func New(o Options) *Proxy {
-	p := &Proxy{o: o, log: o.Log}
+	p := &Proxy{o: o, none: o.Recorder.Route(NoRoute, NoRoute), log: o.Log}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -145,7 +151,7 @@ func (p *Proxy) serve(x *exchange) error {
 	if x.route = p.find(x.r); x.route == nil {
 		return token.Fail(token.Misdirected, "no route of this gateway takes this host and path", nil)
 	}
-	x.measure()
+	x.measure(x.route.meter)
 	if len(x.route.Serve) > 0 {
 		x.served = &x.route.Serve[0]
 	}
@@ -177,6 +183,9 @@ func (p *Proxy) serve(x *exchange) error {
 func (p *Proxy) page(x *exchange) error {
 	if err := p.o.Edge.sameOrigin(x.r); err != nil {
 		return err
+	}
+	if !safe(x.r.Method) {
+		defer x.hurry(tokenBodyTime)()
 	}
 	x.route.Pages.ServeHTTP(x.w, x.r)
 	return nil

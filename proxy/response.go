@@ -29,7 +29,7 @@ func (p *Proxy) modify(ps *passage, res *http.Response) error {
 		res.Header.Set("Cache-Control", "private, no-cache")
 	}
 	x.decorateTo(res.Header)
-	p.watch(x, res)
+	p.hold(x, res)
 	return nil
 }
 

@@ -39,11 +39,13 @@ func TestMetricsAreCleanAndExistBeforeTheyCount(t *testing.T) {
 	c.get(t, snapshots, p.access)
 	c.refresh(t, p.refresh)
 	c.must(t, loginRequest("alice", "wrong"))
+	c.must(t, request{method: "TRACE", path: "/"})
 	after := ops.get(t, "/metrics", "").body
 	for _, series := range []string{
 		`gatehouse_logins_total{dialect="ipfabric",outcome="ok"} 1`,
 		`gatehouse_logins_total{dialect="ipfabric",outcome="bad_credentials"} 1`,
 		`gatehouse_refreshes_total{dialect="ipfabric",outcome="rotated"} 1`,
+		`gatehouse_http_requests_total{backend="none",code="4xx",method="TRACE",route="none"} 1`,
 		`gatehouse_sessions_opened_total 1`,
 		`gatehouse_store_embedded 1`,
 		`gatehouse_store_up 1`,
