@@ -164,7 +164,7 @@ func (r *reader) read(ctx context.Context) {
 		messages, err := r.next(ctx, last)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.f.c.log.WarnContext(ctx, "the event stream broke off; starting at its end", "err", err)
+				r.f.c.log.WarnContext(ctx, "the event stream broke off; starting at its end", "error", err)
 				r.emit(ctx, session.Event{Kind: session.EventReset})
 			}
 			last = ""

@@ -114,7 +114,7 @@ func (m *Manager) countFailure(ctx context.Context, account, address string) {
 		return m.o.Throttle.Fail(ctx, account, address)
 	})
 	if err != nil {
-		m.o.Log.WarnContext(ctx, "failed login was not counted", "err", err)
+		m.o.Log.WarnContext(ctx, "failed login was not counted", "error", err)
 	}
 }
 
@@ -148,7 +148,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 	}
 	for _, sid := range over {
 		if err := m.End(ctx, sid, reasonEvicted); err != nil {
-			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "sid", sid.Short(), "err", err)
+			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "sid", sid.Short(), "error", err)
 			continue
 		}
 		m.unlist(ctx, ownerOf(rec), sid)
@@ -159,7 +159,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 // abandon ends a session that nobody was told of, and returns why.
 func (m *Manager) abandon(ctx context.Context, rec *Record, why error) error {
 	if err := m.End(ctx, rec.SID, reasonRevoked); err != nil {
-		m.o.Log.WarnContext(ctx, "abandoned session was not ended", "sid", rec.SID.Short(), "err", err)
+		m.o.Log.WarnContext(ctx, "abandoned session was not ended", "sid", rec.SID.Short(), "error", err)
 	}
 	return why
 }

@@ -108,14 +108,14 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	if err := m.o.Feed.Announce(ctx, e); err != nil {
-		m.o.Log.WarnContext(ctx, "event was not announced", "kind", string(e.Kind), "sid", e.SID.Short(), "err", err)
+		m.o.Log.WarnContext(ctx, "event was not announced", "kind", string(e.Kind), "sid", e.SID.Short(), "error", err)
 	}
 }
 
 func (m *Manager) unlist(ctx context.Context, owner string, sid token.SID) {
 	err := m.ask(ctx, "unlist", func(ctx context.Context) error { return m.o.Index.Remove(ctx, owner, sid) })
 	if err != nil {
-		m.o.Log.WarnContext(ctx, "ended session stays listed", "sid", sid.Short(), "err", err)
+		m.o.Log.WarnContext(ctx, "ended session stays listed", "sid", sid.Short(), "error", err)
 	}
 }
 

@@ -43,7 +43,7 @@ func (b *Backend) sweep(ctx context.Context) {
 	owners, err := b.due(ctx, 0)
 	if err != nil {
 		if b.alarm.due() {
-			b.log.Warn("duties cannot be read from the store", "err", err)
+			b.log.Warn("duties cannot be read from the store", "error", err)
 		}
 		return
 	}
@@ -89,7 +89,7 @@ func (b *Backend) dismiss(r Ref, ifGone bool) {
 	f := Farewell{Ref: r, Holder: rand.Text(), Lease: 2 * b.lease(), IfGone: ifGone}
 	ans, err := b.cfg.Store.End(ctx, f)
 	if err != nil {
-		b.log.Warn("logout at the backend is left for later: the store cannot be asked", "err", err)
+		b.log.Warn("logout at the backend is left for later: the store cannot be asked", "error", err)
 		return
 	}
 	switch ans.State {
@@ -119,12 +119,12 @@ func (b *Backend) farewell(f Farewell, rec Record) {
 	if err == nil {
 		err = b.logout(t)
 		if err != nil {
-			b.log.Warn("logout at the backend failed", "err", err, "again_in", logoutAgain)
+			b.log.Warn("logout at the backend failed", "error", err, "again_in", logoutAgain)
 			b.postpone(f.Ref.Owner, logoutAgain)
 			return
 		}
 	} else {
-		b.log.Error("stored tokens cannot be read, so they cannot be logged out", "err", err)
+		b.log.Error("stored tokens cannot be read, so they cannot be logged out", "error", err)
 	}
 	b.release(Release{Ref: f.Ref, Holder: f.Holder, Version: rec.Version, Outcome: LoggedOut})
 	b.excuse(f.Ref.Owner)
@@ -135,7 +135,7 @@ func (b *Backend) postpone(owner string, d time.Duration) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, owner, d); err != nil {
-		b.log.Warn("a duty keeps its old time", "err", err)
+		b.log.Warn("a duty keeps its old time", "error", err)
 	}
 }
 
@@ -144,7 +144,7 @@ func (b *Backend) excuse(owner string) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	if err := b.cfg.Duties.Remove(ctx, b.cfg.Name, b.pool, owner); err != nil {
-		b.log.Warn("a duty is left to be found empty", "err", err)
+		b.log.Warn("a duty is left to be found empty", "error", err)
 	}
 }
 
@@ -170,7 +170,7 @@ func (b *Backend) logoutAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		owners, err := b.due(ctx, 2*KeepUnused)
 		if err != nil {
-			b.log.Warn("sessions stay logged in at the backend: duties cannot be read from the store", "err", err)
+			b.log.Warn("sessions stay logged in at the backend: duties cannot be read from the store", "error", err)
 			return
 		}
 		before := len(done)

@@ -21,7 +21,7 @@ func (b *Backend) keep(h *held, holder string, version uint64, t *tokens) (*toke
 	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: holder, Record: b.names.seal(h.ref, t)}
 	ans, err := b.commit(*c)
 	if err != nil {
-		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "err", err)
+		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "error", err)
 		h.mu.Lock()
 		h.pending = c
 		h.mu.Unlock()
@@ -61,7 +61,7 @@ func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 // discard logs out tokens that nobody will use.
 func (b *Backend) discard(t *tokens) {
 	if err := b.logout(t); err != nil {
-		b.log.Warn("unused tokens stay logged in until they expire", "err", err)
+		b.log.Warn("unused tokens stay logged in until they expire", "error", err)
 	}
 }
 

@@ -73,7 +73,7 @@ func (b *Backend) obtain(h *held, holder string, rec Record) (*tokens, error) {
 	old, err := b.names.open(h.ref, rec)
 	if err != nil {
 		if !errors.Is(err, errNoTokens) {
-			b.log.Error("stored tokens cannot be read", "err", err)
+			b.log.Error("stored tokens cannot be read", "error", err)
 		}
 		// A store that lost its data does not void what memory holds.
 		if old = h.cur.Load(); b.shared == nil {
@@ -198,7 +198,7 @@ func (b *Backend) conclude(a Attempt, how Trial) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	if _, err := b.cfg.Store.Attempt(ctx, a); err != nil {
-		b.log.Warn("login attempt stays open in the store", "err", err)
+		b.log.Warn("login attempt stays open in the store", "error", err)
 	}
 }
 
@@ -231,7 +231,7 @@ func (b *Backend) fail(h *held, holder string, failures int, err error) error {
 	if c != transient {
 		wait, level = max(wait, maxBackOff), slog.LevelError
 	}
-	b.log.Log(context.Background(), level, "no new tokens from the backend", "err", err, "again_in", wait)
+	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait)
 	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait})
 	e := report(c, err, wait)
 	h.rest(wait, e)
@@ -252,6 +252,6 @@ func (b *Backend) release(r Release) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	if err := b.cfg.Store.Release(ctx, r); err != nil {
-		b.log.Warn("lease is left to run out", "err", err)
+		b.log.Warn("lease is left to run out", "error", err)
 	}
 }

@@ -109,7 +109,7 @@ func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identi
 	case localOff:
 		return nil, id, token.Fail(token.LocalAuthOff, msgUserLocal, err)
 	}
-	b.log.Warn("no login at the backend", "err", err)
+	b.log.Warn("no login at the backend", "error", err)
 	return nil, id, unavailable(msgUnavailable, err, asked(err))
 }
 
