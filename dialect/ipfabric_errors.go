@@ -51,6 +51,10 @@ var ipfErrors = []ipfError{
 	{token.BadGateway, 502, "API_BAD_GATEWAY", "The backend gave an answer that cannot be used", false},
 	{token.Unavailable, 503, "API_UNAVAILABLE", "Temporarily unavailable; try again later", false},
 	{token.GatewayTimeout, 504, "API_GATEWAY_TIMEOUT", "The backend did not answer in time", false},
+
+	// Of 5.x, read only: no password is wrong, and once a person has approved it
+	// the login succeeds.
+	{token.Unavailable, 403, "API_MISSING_EULA_APPROVAL", "The appliance waits for its EULA to be approved; approve it in the appliance's own pages", false},
 }
 
 // ipfErrorOf returns the line of a kind; that of Internal for an unknown one.
@@ -157,8 +161,8 @@ func ipfReadError(status int, h http.Header, body []byte) *token.Error {
 	if ipfCode.MatchString(code) {
 		cause = fmt.Errorf("backend answered %d %s", status, code)
 	}
-	if kind, ok := ipfKindOf(code); ok {
-		return ipfFail(kind, cause)
+	if line, ok := ipfErrorOfCode(code); ok {
+		return token.Fail(line.kind, line.msg, cause)
 	}
 	if (status == 401 || status == 403) && ipfLocalAuth.MatchString(message) {
 		return ipfFail(token.LocalAuthOff, cause)
@@ -176,15 +180,15 @@ func ipfErrorText(o object) (code, message string) {
 	return code, message
 }
 
-// ipfKindOf returns what a code means. Those of our own outages mean nothing in
-// an answer that is none.
-func ipfKindOf(code string) (token.Kind, bool) {
+// ipfErrorOfCode returns what a code means. Those of our own outages mean
+// nothing in an answer that is none.
+func ipfErrorOfCode(code string) (ipfError, bool) {
 	for _, line := range ipfErrors {
 		if line.code == code && code != "" && line.status < 500 {
-			return line.kind, true
+			return line, true
 		}
 	}
-	return 0, false
+	return ipfError{}, false
 }
 
 // ipfByStatus is for answers whose code says nothing. 401 is InvalidAccess, not

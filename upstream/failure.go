@@ -21,7 +21,8 @@ const (
 
 // classify gives meaning to a failed login or renewal. Only what the backend
 // said in its own exact words is believed of a refresh token; of a login any 401
-// or 403 counts as a rejection, since guessing on could lock the account.
+// or 403 counts as a rejection, since guessing on could lock the account, unless
+// the dialect knows it to be about something that passes.
 func classify(op token.Op, err error) class {
 	r, ok := errors.AsType[*refusal](err)
 	if !ok {
@@ -34,6 +35,8 @@ func classify(op token.Op, err error) class {
 		return transient
 	case r.err.Kind == token.LocalAuthOff:
 		return localOff
+	case r.err.Kind == token.Unavailable:
+		return transient
 	case r.err.Kind == token.BadCredentials, r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return rejected
 	}

@@ -298,3 +298,18 @@ type timeout struct{}
 func (timeout) Error() string   { return "i/o timeout" }
 func (timeout) Timeout() bool   { return true }
 func (timeout) Temporary() bool { return true }
+
+// The appliance is fine once a person has approved the EULA: no password was
+// wrong, so nothing stops the logins after that.
+func TestLoginThatWaitsForTheEULAIsNotARejection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.overrideAuth(jsonSays(http.StatusForbidden, "API_MISSING_EULA_APPROVAL"))
+		for range 4 {
+			_ = w.wantKind(t, anyone, token.Unavailable)
+			advance(time.Minute)
+		}
+		w.overrideAuth(nil)
+		w.wantGet(t, anyone, 200)
+	})
+}
