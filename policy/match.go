@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -76,8 +77,23 @@ func compilePath(s string, deny bool) (pathPattern, error) {
 		if err := checkSegment(seg, i == len(p.segments)-1 && !below); err != nil {
 			return pathPattern{}, err
 		}
+		if deny {
+			p.segments[i] = decoded(seg)
+		}
 	}
 	return p, nil
+}
+
+// decoded undoes percent-encoding, so that a deny rule holds for every spelling
+// that a backend takes for the same path. What cannot be decoded stays.
+func decoded(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }
 
 // checkSegment refuses what can never be a segment of a path that the edge lets
@@ -137,6 +153,7 @@ func (p *pathPattern) match(path string) bool {
 	}
 	rest, more := path[1:], true
 	if p.lax {
+		rest = decoded(rest)
 		rest = strings.TrimRight(rest, "/")
 	}
 	for _, want := range p.segments {

@@ -411,3 +411,21 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+func TestDenyHoldsForEverySpellingOfItsPath(t *testing.T) {
+	r := compile(t,
+		policy.Rule{Path: "/api/job:run", Deny: true},
+		policy.Rule{Path: "/api/secret/**", Deny: true},
+		policy.Rule{Path: "/a%20b", Deny: true},
+		policy.Rule{Public: true},
+	)
+	for path, want := range map[string]bool{
+		"/api/job:run": false, "/api/job%3Arun": false, "/api/job%3arun": false, "/api/job:run%20": false,
+		"/api/secret/x": false, "/api%2Fsecret/x": false, "/api/secret%2Fx": false, "/a%20b": false,
+		"/api/job": true, "/api/secrets": true, "/a": true,
+	} {
+		if got := r.Decide(policy.Question{Method: "GET", Path: path}).Allowed; got != want {
+			t.Errorf("GET %s allowed = %v; want %v", path, got, want)
+		}
+	}
+}
