@@ -41,7 +41,7 @@ func (m *Manager) CreateAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 		Origin: Origin{Kind: KindAPIToken, Issuer: iss.Name, Source: iss.Source},
 		API:    &TokenData{ID: req.ID, Description: req.Description, Scopes: req.Scopes, Expires: req.Expires},
 	}
-	if len(req.Scopes) == 0 {
+	if req.Scopes == nil {
 		rec.API.Scopes = slices.Clone(by.Scopes)
 	}
 	text := req.Chosen
@@ -65,6 +65,8 @@ func checkRequest(by *Session, req token.APITokenRequest) error {
 	switch {
 	case !req.Expires.IsZero() && !req.Expires.After(time.Now()):
 		return errTokenExpires
+	case by.Kind == KindAPIToken && !by.Expires.IsZero() && (req.Expires.IsZero() || req.Expires.After(by.Expires)):
+		return errTokenOutlives
 	case len(common(req.Scopes, by.Scopes)) != len(req.Scopes):
 		return errTokenScopes
 	case !req.Chosen.IsZero() && !usableText(req.Chosen.Reveal()):
@@ -141,8 +143,9 @@ func (m *Manager) ListAPITokens(ctx context.Context, iss *Issuer, by *Session) (
 	return tokens, nil
 }
 
-// DeleteAPIToken revokes an API token of the session's user. Errors: NotFound
-// if he has none of this id, Unavailable.
+// DeleteAPIToken revokes an API token of the session's user. An API token
+// revokes none with scopes that it lacks itself. Errors: NotFound if he has none
+// of this id, Denied, Unavailable.
 func (m *Manager) DeleteAPIToken(ctx context.Context, iss *Issuer, by *Session, id string) error {
 	recs, err := m.apiTokens(ctx, iss, by)
 	if err != nil {
@@ -150,6 +153,9 @@ func (m *Manager) DeleteAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 	}
 	for i := range recs {
 		if apiID(&recs[i]) == id {
+			if scopes := recs[i].API.Scopes; by.Kind == KindAPIToken && len(common(scopes, by.Scopes)) != len(scopes) {
+				return errTokenWider
+			}
 			return m.End(ctx, recs[i].SID, reasonRevoked)
 		}
 	}

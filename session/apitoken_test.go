@@ -217,3 +217,39 @@ func TestSigningKeysAreSharedAndSealed(t *testing.T) {
 		t.Error("LoadKeys from a dead store = nil; want an error")
 	}
 }
+
+func TestAPITokenGivesNoMoreThanItHas(t *testing.T) {
+	in(t, func(w *world) {
+		owner := w.alive(w.login(session.KindLogin).Access)
+		wide, err := w.m.CreateAPIToken(w.Context(), w.iss, owner, token.APITokenRequest{Scopes: []string{"read", "write"}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		soon := time.Now().Add(time.Hour)
+		narrow, err := w.m.CreateAPIToken(w.Context(), w.iss, owner, token.APITokenRequest{Scopes: []string{"read"}, Expires: soon})
+		if err != nil {
+			w.Fatal(err)
+		}
+		by, err := w.m.CheckAPIToken(w.Context(), []*session.Issuer{w.iss}, narrow.Text)
+		if err != nil {
+			w.Fatal(err)
+		}
+		for name, req := range map[string]token.APITokenRequest{
+			"wider":    {Scopes: []string{"read", "write"}, Expires: soon},
+			"for ever": {Scopes: []string{"read"}},
+			"longer":   {Scopes: []string{"read"}, Expires: soon.Add(time.Minute)},
+		} {
+			if _, err := w.m.CreateAPIToken(w.Context(), w.iss, by, req); err == nil || token.KindOf(err) != token.Denied {
+				w.Errorf("a token %s = %v; want denied", name, err)
+			}
+		}
+		w.refused(w.m.DeleteAPIToken(w.Context(), w.iss, by, wide.ID), token.Denied)
+		none, err := w.m.CreateAPIToken(w.Context(), w.iss, owner, token.APITokenRequest{Scopes: []string{}})
+		if err != nil || len(none.Scopes) != 0 {
+			w.Errorf("a token of no scopes has %v, %v", none.Scopes, err)
+		}
+		if err := w.m.DeleteAPIToken(w.Context(), w.iss, by, narrow.ID); err != nil {
+			w.Errorf("deleting itself = %v", err)
+		}
+	})
+}

@@ -28,12 +28,13 @@ type doors struct {
 	proving *singleflight.Group
 	chosen  *chosen
 	turns   *turns
+	logins  *gates
 }
 
 func newDoors() doors {
 	d := doors{
 		key: make([]byte, 32), proving: &singleflight.Group{}, chosen: &chosen{m: map[token.SID]struct{}{}},
-		turns: &turns{m: map[token.SID]*slot{}},
+		turns: &turns{m: map[token.SID]*slot{}}, logins: &gates{},
 	}
 	rand.Read(d.key)
 	d.basic = newCache[string, *basic](basicSize, tail, nil)

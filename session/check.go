@@ -137,7 +137,7 @@ func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
 		case core == nil:
 			return claim{issuer: i, access: a}, nil
 		}
-		if sid, g, ok := openCore(m.codes.access, "access", i.Name, *core); ok {
+		if sid, g, ok := openCore(m.codes.access, "access", i, *core); ok {
 			a.SID, a.Generation = sid, g
 			return claim{issuer: i, access: a, opaque: true}, nil
 		}

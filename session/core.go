@@ -27,22 +27,23 @@ const (
 	coreCode       = 11
 )
 
-// makeCore authenticates a session id and generation for one issuer. The client
-// is not in the code: it is in the record, so that a wrong client can be told
-// from junk.
-func makeCore(m seal.MAC, kind, issuer string, sid token.SID, generation uint32) token.Core {
+// makeCore authenticates a session id and generation for one issuer and identity
+// source, so that a token shown on a route of another source is junk there. The
+// client is not in the code: it is in the record, so that a wrong client can be
+// told from junk.
+func makeCore(m seal.MAC, kind string, i *Issuer, sid token.SID, generation uint32) token.Core {
 	var c token.Core
 	var g [4]byte
 	binary.BigEndian.PutUint32(g[:], generation)
 	copy(c[:], sid[:])
 	copy(c[coreGeneration:], g[1:])
-	m.Sum(c[coreCode:], []byte(kind), []byte(issuer), c[:coreGeneration], c[coreGeneration:coreCode])
+	m.Sum(c[coreCode:], []byte(kind), []byte(i.Name), []byte(i.Source), c[:coreGeneration], c[coreGeneration:coreCode])
 	return c
 }
 
 // openCore checks what makeCore made.
-func openCore(m seal.MAC, kind, issuer string, c token.Core) (sid token.SID, generation uint32, ok bool) {
-	if !m.Verify(c[coreCode:], []byte(kind), []byte(issuer), c[:coreGeneration], c[coreGeneration:coreCode]) {
+func openCore(m seal.MAC, kind string, i *Issuer, c token.Core) (sid token.SID, generation uint32, ok bool) {
+	if !m.Verify(c[coreCode:], []byte(kind), []byte(i.Name), []byte(i.Source), c[:coreGeneration], c[coreGeneration:coreCode]) {
 		return sid, 0, false
 	}
 	copy(sid[:], c[:])
@@ -50,11 +51,11 @@ func openCore(m seal.MAC, kind, issuer string, c token.Core) (sid token.SID, gen
 }
 
 func (c *codes) refreshCore(i *Issuer, sid token.SID, generation uint32) token.Core {
-	return makeCore(c.refresh, "refresh", i.Name, sid, generation)
+	return makeCore(c.refresh, "refresh", i, sid, generation)
 }
 
 func (c *codes) accessCore(i *Issuer, sid token.SID, generation uint32) token.Core {
-	return makeCore(c.access, "access", i.Name, sid, generation)
+	return makeCore(c.access, "access", i, sid, generation)
 }
 
 func (c *codes) openRefresh(i *Issuer, text token.Secret) (token.SID, uint32, bool) {
@@ -62,5 +63,5 @@ func (c *codes) openRefresh(i *Issuer, text token.Secret) (token.SID, uint32, bo
 	if !ok {
 		return token.SID{}, 0, false
 	}
-	return openCore(c.refresh, "refresh", i.Name, core)
+	return openCore(c.refresh, "refresh", i, core)
 }

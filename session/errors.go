@@ -14,13 +14,15 @@ var (
 	errInvalidAPIToken = token.Fail(token.InvalidAPIToken, "The API token is not valid, or it was revoked.", nil)
 	errExpiredAPIToken = token.Fail(token.ExpiredAPIToken, "The API token has expired. Make a new one.", nil)
 
-	errTokenExpires = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
-	errTokenScopes  = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
-	errTokenText    = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
-	errTokenTaken   = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
-	errTokenWords   = token.Fail(token.Malformed, "The description of an API token has at most 1024 bytes.", nil)
-	errTokenMany    = token.Fail(token.Denied, "You have 200 API tokens. Delete one first.", nil)
-	errNoSuchToken  = token.Fail(token.NotFound, "You have no API token with this id.", nil)
+	errTokenExpires  = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
+	errTokenScopes   = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
+	errTokenOutlives = token.Fail(token.Denied, "An API token cannot make one that outlives it. Name an earlier expiry.", nil)
+	errTokenWider    = token.Fail(token.Denied, "An API token cannot delete one with scopes that it lacks.", nil)
+	errTokenText     = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
+	errTokenTaken    = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
+	errTokenWords    = token.Fail(token.Malformed, "The description of an API token has at most 1024 bytes.", nil)
+	errTokenMany     = token.Fail(token.Denied, "You have 200 API tokens. Delete one first.", nil)
+	errNoSuchToken   = token.Fail(token.NotFound, "You have no API token with this id.", nil)
 )
 
 // isKind is token.KindOf for an error that may be nil.

@@ -85,6 +85,16 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		return token.Identity{}, errBadCredentials
 	}
 	account, address := m.failureKeys(iss, g)
+	for _, gate := range []struct {
+		key string
+		n   int
+	}{{address, openAddress}, {account, openAccount}} {
+		leave, err := m.doors.logins.enter(ctx, gate.key, gate.n)
+		if err != nil {
+			return token.Identity{}, err
+		}
+		defer leave()
+	}
 	var wait time.Duration
 	err := m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
 		wait, err = m.o.Throttle.Allow(ctx, account, address)

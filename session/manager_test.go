@@ -1,7 +1,9 @@
 package session_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,5 +247,46 @@ func TestTokenOfAnotherIssuerOrSourceIsRefused(t *testing.T) {
 		}
 		_, err := w.m.Refresh(w.Context(), &dialect, token.Grant{Refresh: set.Refresh})
 		w.refused(err, token.InvalidRefresh)
+	})
+}
+
+// What is counted is known only after an attempt, so attempts at once are held
+// to a few: guessing in parallel is no faster than the throttle lets it be.
+func TestGuessingInParallelMeetsTheThrottle(t *testing.T) {
+	in(t, func(w *world) {
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				g := grant("alice", fmt.Sprintf("wrong-%d", i))
+				g.Address = fmt.Sprintf("192.0.2.%d", i)
+				if _, err := w.m.Login(w.Context(), w.iss, session.KindLogin, g); err == nil {
+					w.Error("a wrong password was taken")
+				}
+			})
+		}
+		wg.Wait()
+		w.people.mu.Lock()
+		defer w.people.mu.Unlock()
+		if n := w.people.proofs; n < 10 || n > 11 {
+			w.Errorf("passwords tried = %d; want the limit of 10, and at most one that was under way", n)
+		}
+	})
+}
+
+func TestRefreshTokenOfAnotherSourceIsJunk(t *testing.T) {
+	in(t, func(w *world) {
+		set := w.login(session.KindLogin)
+		other := *w.iss
+		other.Source, other.Backend = "backend:fabric", &backend{}
+		calls := w.store.Calls()
+		_, err := w.m.Refresh(w.Context(), &other, token.Grant{Op: token.OpRefresh, Refresh: set.Refresh})
+		w.refused(err, token.InvalidRefresh)
+		if got := w.store.Calls() - calls; got != 0 {
+			w.Errorf("calls to the store = %d; want none", got)
+		}
+		w.alive(set.Access)
+		if _, err := w.refresh(set.Refresh); err != nil {
+			w.Errorf("Refresh where it belongs = %v", err)
+		}
 	})
 }

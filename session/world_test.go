@@ -288,6 +288,6 @@ func (w *world) refreshAt(sid token.SID, g uint32) token.Secret {
 	binary.BigEndian.PutUint32(n[:], g)
 	copy(c[:], sid[:])
 	copy(c[8:], n[1:])
-	w.keys.MAC("core refresh").Sum(c[11:], []byte("refresh"), []byte(w.iss.Name), c[:8], c[8:11])
+	w.keys.MAC("core refresh").Sum(c[11:], []byte("refresh"), []byte(w.iss.Name), []byte(w.iss.Source), c[:8], c[8:11])
 	return shape{}.MintRefresh(c, token.Identity{})
 }

@@ -52,7 +52,7 @@ type Grant struct {
 type APITokenRequest struct {
 	ID          string    // which one to delete; the id that a new one is to have, empty: any
 	Description string    // free text, shown in lists
-	Scopes      []string  // empty: those of the maker
+	Scopes      []string  // nil: those of the maker; empty: none
 	Expires     time.Time // zero: never
 	Chosen      Secret    // a text chosen by the caller, where the vendor allows it
 }
