@@ -123,6 +123,9 @@ func (p *Proxy) classifyForward(x *exchange, err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return token.Fail(token.TooLarge, "the body is over this route's limit", err)
 	}
+	if x.body != nil && x.body.failed.Load() && x.r.Context().Err() == nil {
+		return token.Fail(token.Malformed, "the request's body could not be read to its end", err)
+	}
 	if errors.Is(err, context.Canceled) && x.r.Context().Err() != nil {
 		x.w.status = statusClientClosed
 		return err

@@ -5,19 +5,14 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// A token call's body: its longest, in bytes (413), and how long it may take to
-// arrive. Logging in is open to everybody, so nobody may hold a connection by it.
-const (
-	maxTokenBody  = 64 << 10
-	tokenBodyTime = 10 * time.Second
-)
+// maxTokenBody is the longest body of a token call, in bytes (413).
+const maxTokenBody = 64 << 10
 
 // tokenCall returns the call of a served token API that a request makes and the
 // gateway answers; nil for a request to pass on. In account mode every call of
@@ -80,9 +75,7 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		return err
 	}
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, maxTokenBody)
-	done := x.hurry(tokenBodyTime)
 	grant, err := call.ReadRequest(x.r)
-	done()
 	if err != nil {
 		return malformed(err)
 	}
@@ -96,14 +89,6 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		return token.Fail(token.Internal, "", err)
 	}
 	return nil
-}
-
-// hurry gives the rest of the request's body so long to arrive. done takes the
-// deadline away again. A server that knows no deadlines is one of a test.
-func (x *exchange) hurry(d time.Duration) (done func()) {
-	c := http.NewResponseController(x.w)
-	_ = c.SetReadDeadline(time.Now().Add(d))
-	return func() { _ = c.SetReadDeadline(time.Time{}) }
 }
 
 // guardTokenCall refuses a call that sets or is authenticated by cookies and
@@ -141,6 +126,9 @@ func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error
 	case token.OpRefresh:
 		return m.Refresh(ctx, s.Issuer, g)
 	case token.OpLogout:
+		if x.session.Kind == session.KindAPIToken {
+			return token.Set{}, nil // it was not logged in, and is revoked by deleting it
+		}
 		return token.Set{}, m.Logout(ctx, s.Issuer, x.session.SID)
 	case token.OpWhoAmI:
 		return token.Set{Identity: x.session.Identity}, nil

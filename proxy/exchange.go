@@ -21,6 +21,7 @@ type exchange struct {
 	from  string // the client's address
 	start time.Time
 
+	body    *body            // nil: there is none
 	route   *passage         // nil until found
 	meter   Meter            // of the route; nil until found
 	served  *Served          // the dialect that errors are written in; nil: none

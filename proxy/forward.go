@@ -29,6 +29,10 @@ func (p *Proxy) pass(x *exchange) error {
 		}
 		r.Body = http.MaxBytesReader(x.w, r.Body, n)
 	}
+	if x.body != nil {
+		x.body.within(0)
+		defer x.body.within(restTime)
+	}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 	if x.inject {
 		ctx = token.WithCaller(ctx, x.caller)
@@ -69,7 +73,7 @@ func (p *Proxy) rewrite(ps *passage, pr *httputil.ProxyRequest) {
 	if ps.Forwarding.PreserveHost {
 		out.Host = in.Host
 	}
-	cleanHeaders(out.Header)
+	cleanHeaders(out.Header, ps.folded)
 	for _, c := range ps.strip {
 		c.Del(out)
 	}

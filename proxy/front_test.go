@@ -2,6 +2,8 @@ package proxy_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -218,3 +220,54 @@ func TestVendorsOpenCallPassesWithoutACredential(t *testing.T) {
 		t.Errorf("the backend got %s with %q", r.URL, r.Header.Get("Authorization"))
 	}
 }
+
+func TestLoggingOutByAnAPITokenLeavesIt(t *testing.T) {
+	h := open(t, setup{transport: &recording{}, signedIn: true})
+	rec := h.do("POST", "/api/v7.0/api-tokens", `{"description":"ci","expires":null,"scope":["read"]}`,
+		"Authorization", "Bearer "+h.login(t, "alice"), "Content-Type", "application/json")
+	var made struct{ Token string }
+	if err := json.Unmarshal(rec.Body.Bytes(), &made); err != nil {
+		t.Fatal(err)
+	}
+	if rec := h.do("POST", "/api/auth/logout", "", "X-API-Token", made.Token); rec.Code != 204 {
+		t.Errorf("logout = %d", rec.Code)
+	}
+	if rec := h.do("GET", "/x", "", "X-API-Token", made.Token); rec.Code != 200 {
+		t.Errorf("the API token afterwards = %d; want it as good as before", rec.Code)
+	}
+}
+
+func TestCredentialsInOtherSpellingsStayAtTheGate(t *testing.T) {
+	b := &recording{}
+	h := open(t, setup{transport: b, signedIn: true})
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil)
+	r.Host = "gateway.test"
+	r.Header.Set("Authorization", "Bearer "+h.login(t, "alice"))
+	r.Header["X_Api_Token"] = []string{"CLIENT"}
+	r.Header["x-api_token"] = []string{"CLIENT"}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	for name, v := range b.last(t).Header {
+		if strings.Contains(strings.Join(v, ""), "CLIENT") {
+			t.Errorf("%s reached the backend", name)
+		}
+	}
+	if ids := rec.Header().Values("X-Request-Id"); len(ids) != 1 {
+		t.Errorf("X-Request-Id = %q; want one", ids)
+	}
+}
+
+func TestBodyThatBreaksOffIsTheClientsFault(t *testing.T) {
+	h := open(t, setup{transport: &recording{}, signedIn: true})
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/x", io.MultiReader(strings.NewReader("part"), broken{}))
+	r.Host, r.ContentLength = "gateway.test", -1
+	r.Header.Set("Authorization", "Bearer "+h.login(t, "alice"))
+	rec := httptest.NewRecorder()
+	if h.ServeHTTP(rec, r); rec.Code != 400 {
+		t.Errorf("= %d %s; want 400", rec.Code, rec.Body)
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("invalid byte in chunk length") }

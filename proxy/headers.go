@@ -27,10 +27,12 @@ func spoofs(name string) bool {
 	})
 }
 
-// cleanHeaders removes what a client may not tell a backend.
-func cleanHeaders(h http.Header) {
+// cleanHeaders removes what a client may not tell a backend: spoofable names,
+// and, in any spelling that folds to them, those by which it is given
+// credentials.
+func cleanHeaders(h http.Header, credentials []string) {
 	for name := range h {
-		if spoofs(name) {
+		if spoofs(name) || slices.Contains(credentials, fold(name)) {
 			delete(h, name)
 		}
 	}

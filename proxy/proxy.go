@@ -115,6 +115,7 @@ type passage struct {
 	issuers  []*session.Issuer  // of the served dialects
 	carriers []carried          // where a credential is looked for, in order
 	strip    []dialect.Carrier  // where none may be left before forwarding
+	folded   []string           // headers that carry credentials, folded
 	own      map[string]bool    // names of cookies that a backend must not set
 	guards   []*dialect.Dialect // those whose token API must not reach the backend by itself
 	forward  *httputil.ReverseProxy
@@ -138,6 +139,7 @@ func New(o Options) *Proxy {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.begin(w, r)
 	defer p.end(x)
+	x.watchBody()
 	if err := p.serve(x); err != nil {
 		p.fail(x, err)
 	}
@@ -183,9 +185,6 @@ func (p *Proxy) serve(x *exchange) error {
 func (p *Proxy) page(x *exchange) error {
 	if err := p.o.Edge.sameOrigin(x.r); err != nil {
 		return err
-	}
-	if !safe(x.r.Method) {
-		defer x.hurry(tokenBodyTime)()
 	}
 	x.route.Pages.ServeHTTP(x.w, x.r)
 	return nil

@@ -23,7 +23,7 @@ func (p *Proxy) modify(ps *passage, res *http.Response) error {
 	if cookies := res.Header["Set-Cookie"]; len(cookies) > 0 {
 		res.Header["Set-Cookie"] = rewriteCookies(cookies, ps, origin)
 	}
-	res.Header.Set(requestIDHeader, x.id)
+	res.Header.Del(requestIDHeader) // ours is there already
 	if x.session != nil && res.Header.Get("Cache-Control") == "" {
 		// What one caller may see is not for a cache that others share.
 		res.Header.Set("Cache-Control", "private, no-cache")
@@ -46,12 +46,23 @@ func relocate(ref string, target, origin *url.URL) string {
 		}
 		u.Scheme, u.Host, u.User = origin.Scheme, origin.Host, nil
 	}
-	base := strings.TrimSuffix(target.Path, "/")
-	if base != "" && under(base, u.Path) {
-		u.Path = "/" + strings.TrimPrefix(strings.TrimPrefix(u.Path, base), "/")
-		u.RawPath = ""
+	if path, ok := withoutBase(target.EscapedPath(), u.EscapedPath()); ok {
+		if u.Path, err = url.PathUnescape(path); err != nil {
+			return ref
+		}
+		u.RawPath = path
 	}
 	return u.String()
+}
+
+// withoutBase takes a backend's base path off a path. What is left begins with
+// one slash: with two it would name another host.
+func withoutBase(base, path string) (string, bool) {
+	base = strings.TrimSuffix(base, "/")
+	if base == "" || !under(base, path) {
+		return path, false
+	}
+	return "/" + strings.TrimLeft(path[len(base):], "/"), true
 }
 
 // sameHost reports whether a reference names the backend, whichever of http and
@@ -86,7 +97,8 @@ func rewriteCookies(lines []string, ps *passage, origin *url.URL) []string {
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, "=")
-		if ps.own[strings.ToLower(strings.TrimSpace(name))] {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if name == "" || ps.own[name] { // without a name, its value would be read as a cookie of its own
 			continue
 		}
 		kept = append(kept, rewriteCookie(line, ps, origin))
@@ -95,7 +107,6 @@ func rewriteCookies(lines []string, ps *passage, origin *url.URL) []string {
 }
 
 func rewriteCookie(line string, ps *passage, origin *url.URL) string {
-	base := strings.TrimSuffix(ps.Target.Path, "/")
 	parts := strings.Split(line, ";")
 	out, secure := parts[:1], false
 	for _, part := range parts[1:] {
@@ -106,8 +117,8 @@ func rewriteCookie(line string, ps *passage, origin *url.URL) string {
 		case "secure":
 			secure = true
 		case "path":
-			if base != "" && under(base, value) {
-				part = " Path=/" + strings.TrimPrefix(strings.TrimPrefix(value, base), "/")
+			if path, ok := withoutBase(ps.Target.EscapedPath(), value); ok {
+				part = " Path=" + path
 			}
 		}
 		out = append(out, part)

@@ -94,7 +94,8 @@ func (p *Proxy) passage(rt *Route) *passage {
 	}
 	ps.carriers = append(ps.carriers, carried{dialect.Carried{Carrier: portalCookie, Use: dialect.UseAccess, Cookie: true}, rt.Portal})
 	slices.SortStableFunc(ps.carriers, func(a, b carried) int { return cmp.Compare(precedence(a), precedence(b)) })
-	ps.strip = append(ps.strip, portalCookie, dialect.Header{Name: "Authorization"})
+	ps.strip = append(ps.strip, portalCookie)
+	ps.folded = append(ps.folded, "authorization")
 	ps.own[strings.ToLower(portalCookie.Name)] = true
 	if rt.Spoken != nil {
 		ps.keepOff(rt.Spoken)
@@ -111,6 +112,9 @@ func (ps *passage) keepOff(d *dialect.Dialect) {
 	}
 	for _, c := range d.Carriers {
 		ps.strip = append(ps.strip, c.Carrier)
+		if h, ok := c.Carrier.(dialect.Header); ok {
+			ps.folded = append(ps.folded, fold(h.Name))
+		}
 		if k, ok := c.Carrier.(dialect.Cookie); ok {
 			ps.own[strings.ToLower(k.Name)] = true
 		}
