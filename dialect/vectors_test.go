@@ -12,7 +12,10 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-var vectorsDir = flag.String("vectors", "testdata", "folder of the vector files, one a dialect")
+// ownVectors are the project's own, which must touch every call.
+const ownVectors = "testdata"
+
+var vectorsDir = flag.String("vectors", ownVectors, "folder of the vector files, one a dialect")
 
 // untouched names the calls that no vector touches, and why.
 var untouched = map[string]string{
@@ -39,7 +42,9 @@ func TestVectorsFourWays(t *testing.T) {
 			for _, v := range file.Spoken {
 				t.Run(v.ID, func(t *testing.T) { runSpoken(t, f.Name+"/"+v.Upstream.Profile, v, touched) })
 			}
-			allTouched(t, f, touched)
+			if *vectorsDir == ownVectors {
+				allTouched(t, f, touched)
+			}
 		})
 	}
 }

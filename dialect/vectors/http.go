@@ -3,6 +3,7 @@ package vectors
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -66,18 +67,45 @@ func (s Scope) Check(want Response, got *http.Response) error {
 		errs = append(errs, fmt.Errorf("status = %d; want %v", got.StatusCode, want.Status))
 	}
 	for _, k := range slices.Sorted(maps.Keys(want.Headers)) {
-		var value any = absent{}
-		if lines := got.Header.Values(k); len(lines) > 0 {
-			value = strings.Join(lines, ", ")
-		}
-		errs = append(errs, s.Match("header "+k, want.Headers[k], value))
+		errs = append(errs, s.Match("header "+k, want.Headers[k], headerValue(got.Header, k)))
 	}
 	for _, k := range slices.Sorted(maps.Keys(want.Cookies)) {
 		for _, cookie := range cookies(got, k) {
 			errs = append(errs, s.Match("cookie "+k, want.Cookies[k], cookie))
 		}
 	}
-	errs = append(errs, lacks(got.Header, b, want.NotContains), s.checkBody(want, string(b)))
+	errs = append(errs, lacks(got.Header, b, want.NotContains), s.checkBody(want, string(b)), s.checkLocation(want, got))
+	return errors.Join(errs...)
+}
+
+// headerValue is a header as matchers look at it: its lines as one list.
+func headerValue(h http.Header, name string) any {
+	if lines := h.Values(name); len(lines) > 0 {
+		return strings.Join(lines, ", ")
+	}
+	return absent{}
+}
+
+// checkLocation compares Location without its query, and the query's fields.
+func (s Scope) checkLocation(want Response, got *http.Response) error {
+	if want.Location.URL == nil && want.Location.Query == nil {
+		return nil
+	}
+	u, err := url.Parse(got.Header.Get("Location"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, k := range slices.Sorted(maps.Keys(want.Location.Query)) {
+		var value any = absent{}
+		if u.Query().Has(k) {
+			value = u.Query().Get(k)
+		}
+		errs = append(errs, s.Match("location query "+k, want.Location.Query[k], value))
+	}
+	if u.RawQuery = ""; want.Location.URL != nil {
+		errs = append(errs, s.Match("location", want.Location.URL, u.String()))
+	}
 	return errors.Join(errs...)
 }
 
@@ -97,7 +125,39 @@ func (s Scope) checkBody(want Response, got string) error {
 	if want.Body.JSON != nil {
 		errs = append(errs, s.matchJSON(want.Body.JSON, []byte(got)))
 	}
+	for _, path := range slices.Sorted(maps.Keys(want.Body.XML)) {
+		errs = append(errs, s.Match("body "+path, want.Body.XML[path], xmlText(got, path)))
+	}
 	return errors.Join(errs...)
+}
+
+// xmlText returns the text of the first element of a path like
+// response/data/accessToken.
+func xmlText(doc, path string) any {
+	in := xml.NewDecoder(strings.NewReader(doc))
+	var at []string
+	for {
+		t, err := in.Token()
+		if err != nil {
+			return absent{}
+		}
+		switch t := t.(type) {
+		case xml.StartElement:
+			at = append(at, t.Name.Local)
+			if strings.Join(at, "/") != path {
+				continue
+			}
+			var text struct {
+				Text string `xml:",chardata"`
+			}
+			if in.DecodeElement(&text, &t) != nil {
+				return absent{}
+			}
+			return text.Text
+		case xml.EndElement:
+			at = at[:len(at)-1]
+		}
+	}
 }
 
 func (s Scope) matchJSON(want any, body []byte) error {

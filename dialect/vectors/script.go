@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -127,8 +129,25 @@ func (x Expect) Check(r *http.Request, body []byte) error {
 		(json.Unmarshal(body, &fields) != nil || fields.RefreshToken != t) {
 		errs = append(errs, fmt.Errorf("it does not carry the refresh token %s", t))
 	}
+	for _, k := range slices.Sorted(maps.Keys(x.Headers)) {
+		errs = append(errs, Scope{}.Match("header "+k, x.Headers[k], headerValue(r.Header, k)))
+	}
+	return errors.Join(append(errs, x.checkBody(string(body)))...)
+}
+
+func (x Expect) checkBody(body string) error {
+	var errs []error
 	if x.Body.JSON != nil {
-		errs = append(errs, Scope{}.matchJSON(x.Body.JSON, body))
+		errs = append(errs, Scope{}.matchJSON(x.Body.JSON, []byte(body)))
+	}
+	if x.Body.Raw != nil {
+		errs = append(errs, Scope{}.Match("body", x.Body.Raw, body))
+	}
+	if x.BodyToken != "" && !strings.Contains(body, x.BodyToken) {
+		errs = append(errs, fmt.Errorf("the body does not contain the token %s", x.BodyToken))
+	}
+	if x.BodyNoToken != "" && strings.Contains(body, x.BodyNoToken) {
+		errs = append(errs, fmt.Errorf("the body contains the token %s", x.BodyNoToken))
 	}
 	return errors.Join(errs...)
 }

@@ -35,6 +35,7 @@ type Fixtures struct {
 		Expires         any
 		Expired         bool
 	} `json:"api_tokens"`
+	Clients  []map[string]any  // of an OAuth server
 	Switches map[string]string // name: meaning; Switches has their values
 }
 
@@ -57,6 +58,7 @@ type Step struct {
 	Request  *Request
 	Response Response
 	Example  *struct{ Body json.RawMessage } // the answer that the vendor's page shows
+	Offline  json.RawMessage                 // verification data alone: nothing is sent
 }
 
 // A Control moves the issuer's clock or changes its configuration.
@@ -108,9 +110,14 @@ type Response struct {
 	Cookies map[string]any
 	Body    struct {
 		JSON        any
+		XML         map[string]any // by path: response/data/accessToken
 		Text        any
 		Empty       bool
 		NotContains []string `json:"not_contains"`
+	}
+	Location struct {
+		URL   any
+		Query map[string]any
 	}
 	NotContains []string `json:"not_contains"` // neither in the header nor in the body
 }
@@ -123,7 +130,8 @@ type Spoken struct {
 		Profile, Username, Password string
 		APIToken                    string `json:"api_token"`
 	}
-	Timeline []Item
+	MaxRetries int `json:"max_retries"` // for the reader: the exchanges say what happens
+	Timeline   []Item
 }
 
 // An Item is a drive, a move of the clock or the shutdown, and what happens at
@@ -149,7 +157,13 @@ type Exchange struct {
 // Expect is what a request to the backend must be; its Check says whether it is.
 type Expect struct {
 	Method, Path string // Path may be a matcher
-	Body         struct{ JSON any }
+	Headers      map[string]any
+	Body         struct {
+		JSON any
+		Raw  any // a matcher of the text
+	}
+	BodyToken    string   `json:"body_contains_token"`
+	BodyNoToken  string   `json:"body_contains_no_token"`
 	AccessToken  string   `json:"carries_access_token"`
 	RefreshToken string   `json:"carries_refresh_token"`
 	NotContains  []string `json:"not_contains"` // neither in the header nor in the body

@@ -26,11 +26,9 @@ func TestLoadRefusesWhatWouldNotBeRun(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"another format", "wire-vectors/1", "wire-vectors/2", "format"},
 		{"another dialect", `"ipfabric"`, `"itempath"`, "itempath"},
-		{"a profile too few", `"5.0": "", `, "", "profiles"},
 		{"a profile that is not there", `["7.5"]`, `["7.6"]`, "7.6"},
 		{"a switch that is not there", "access_ttl", "acces_ttl", "acces_ttl"},
-		{"a matcher that is not there", `"response": {`, `"response": {"xml": {}, `, "xml"},
-		{"nothing served", `"served": [{`, `"served": [], "spoken": [{`, "0 served"},
+		{"a matcher that is not there", `"response": {`, `"response": {"yaml": {}, `, "yaml"},
 		{"a step without a response", `, "response": {"status": [200, 204]}`, "", "step 2"},
 		{"a step without a request", `"request": {"method": "GET"}, `, "", "step 2"},
 		{"a drive without an answer", `, "client_gets": {"status": 200}`, "", "item 1"},
@@ -130,6 +128,10 @@ func TestCheckRefuses(t *testing.T) {
 		"empty":                 func(w *vectors.Response) { w.Body.Empty = true },
 		"text":                  func(w *vectors.Response) { w.Body.Text = "$re:^$" },
 		"json":                  func(w *vectors.Response) { w.Body.JSON = "text" },
+		"another place":         func(w *vectors.Response) { w.Location.URL = "https://gateway.test/other" },
+		"another query":         func(w *vectors.Response) { w.Location.Query = map[string]any{"code": "8"} },
+		"no such query":         func(w *vectors.Response) { w.Location.Query = map[string]any{"state": "$any"} },
+		"no XML":                func(w *vectors.Response) { w.Body.XML = map[string]any{"response/data": "$any"} },
 		"part of the body":      func(w *vectors.Response) { w.Body.NotContains = []string{"{{secret}}"} },
 		"part of the answer":    func(w *vectors.Response) { w.NotContains = []string{"X-One"} },
 		"part of the answer, 2": func(w *vectors.Response) { w.NotContains = []string{"s3cret"} },
@@ -152,6 +154,7 @@ func cookie(fact string, want any) map[string]any {
 func answer() *http.Response {
 	rec := httptest.NewRecorder()
 	rec.Header().Set("X-One", "a")
+	rec.Header().Set("Location", "https://gateway.test/cb?code=7")
 	for _, value := range []string{"1", "2"} {
 		http.SetCookie(rec, &http.Cookie{Name: "c", Value: value, MaxAge: -1, SameSite: http.SameSiteStrictMode})
 	}
@@ -172,6 +175,10 @@ func TestScriptTakesOnlyItsExchanges(t *testing.T) {
 	refresh.Expect.RefreshToken = "RT"
 	clean := one
 	clean.Expect.NotContains = []string{"X-Mark"}
+	header, inBody, raw := one, one, one
+	header.Expect.Headers = map[string]any{"Accept": "application/xml"}
+	inBody.Expect.BodyToken = "AT"
+	raw.Expect.Body.Raw = "text"
 	body := one
 	body.Expect.Body.JSON = map[string]any{}
 	for _, c := range []struct {
@@ -191,6 +198,9 @@ func TestScriptTakesOnlyItsExchanges(t *testing.T) {
 		{"without access token", []vectors.Exchange{bearer}, false, "/one", false},
 		{"without refresh token", []vectors.Exchange{refresh}, false, "/one", false},
 		{"with what it must not hold", []vectors.Exchange{clean}, false, "/one", false},
+		{"without a header", []vectors.Exchange{header}, false, "/one", false},
+		{"without a token in the body", []vectors.Exchange{inBody}, false, "/one", false},
+		{"without text", []vectors.Exchange{raw}, false, "/one", false},
 		{"without body", []vectors.Exchange{body}, false, "/one", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,5 +217,22 @@ func TestScriptTakesOnlyItsExchanges(t *testing.T) {
 				t.Errorf("Faults = %v", err)
 			}
 		})
+	}
+}
+
+func TestPlaceAndXMLOfAnAnswerAreRead(t *testing.T) {
+	rec := httptest.NewRecorder()
+	rec.Header().Set("Location", "https://gateway.test/cb?code=7&state=x")
+	_, _ = rec.WriteString("<response><data><accessToken>AT</accessToken></data><messages/></response>")
+	want := vectors.Response{Status: vectors.Statuses{200}}
+	want.Location.URL = "https://gateway.test/cb"
+	want.Location.Query = map[string]any{"code": "$cap:code", "error": "$absent"}
+	want.Body.XML = map[string]any{"response/data/accessToken": "$cap:at", "response/links": "$absent"}
+	vars := vectors.Scope{}
+	if err := vars.Check(want, rec.Result()); err != nil {
+		t.Fatal(err)
+	}
+	if vars["code"] != "7" || vars["at"] != "AT" {
+		t.Errorf("captured %v", vars)
 	}
 }
