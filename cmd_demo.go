@@ -23,7 +23,6 @@ import (
 
 const (
 	demoDialect = "ipfabric/7.0"
-	demoRelease = "7.0.12+1"
 	demoHost    = "ipfabric.localhost"
 )
 
@@ -135,7 +134,7 @@ func startFabric(ctx context.Context, addr string, log *slog.Logger) (*fabric, e
 	}
 	g, err := build(ctx, fabricConfig(), outside{
 		stores: storesOf(store), users: users, metrics: m, log: slog.New(slog.DiscardHandler),
-		transports: map[string]http.RoundTripper{"resources": demo.Local{Handler: demo.Fabric(demoRelease)}},
+		transports: map[string]http.RoundTripper{"resources": demo.Local{Handler: demo.Fabric()}},
 	})
 	if err != nil {
 		return nil, err

@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gatehouse-gateway/gatehouse/config"
+	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/policy"
 	"github.com/gatehouse-gateway/gatehouse/proxy"
+	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 const explainUsage = "usage: gatehouse explain METHOD URL [--user NAME] [--ip ADDRESS]"
@@ -25,6 +30,10 @@ func runExplain(_ context.Context, args []string, std streams) error {
 	cfg, err := load()
 	if err != nil {
 		return err
+	}
+	slash := slices.ContainsFunc(cfg.Routes, func(rt config.Route) bool { return rt.EncodedSlash })
+	if q.Path, err = proxy.CanonicalPath(q.Path, slash); err != nil {
+		return &usageError{"the gateway refuses this path: " + err.Error()}
 	}
 	if user != "" {
 		if q.User, err = explainUser(cfg, user); err != nil {
@@ -42,16 +51,42 @@ func runExplain(_ context.Context, args []string, std streams) error {
 			fmt.Fprintf(std.out, "  %s  does not match: %s\n", s.Rule, s.Why)
 		}
 	}
+	if note := tokenCall(cfg, q); note != "" {
+		fmt.Fprintf(std.out, "  note: %s\n", note)
+	}
 	a := rules.Decide(q)
-	who, verdict := "an anonymous caller", "denied"
+	who, verdict := "an anonymous caller", "denied (401): "+a.Reason
 	if user != "" {
-		who = user
+		who, verdict = user, "denied (403): "+a.Reason
 	}
 	if a.Allowed {
-		verdict = "allowed"
+		verdict = a.Reason
 	}
-	fmt.Fprintf(std.out, "%s %s for %s: %s, %s\n", q.Method, q.Path, who, verdict, a.Reason)
+	fmt.Fprintf(std.out, "%s %s for %s: %s\n", q.Method, q.Path, who, verdict)
 	return nil
+}
+
+// tokenCall says so if some route serves a call of a token API here, which
+// policy does not decide.
+func tokenCall(cfg *config.Config, q policy.Question) string {
+	r := &http.Request{Method: q.Method, URL: &url.URL{Path: q.Path}}
+	for _, rt := range cfg.Routes {
+		for _, name := range rt.Serve {
+			d, err := dialect.Open(name, dialect.Settings{})
+			if err != nil {
+				continue // load has found it good
+			}
+			call, _ := d.Match(r)
+			switch {
+			case call == nil:
+			case call.Op == token.OpLogin, call.Op == token.OpRefresh, call.Op == token.OpLogout:
+				return "route " + rt.Name + " serves this call of the " + d.Name + " token API; no rule is asked about it"
+			case call.Public:
+				return "route " + rt.Name + " lets everybody make this call of the " + d.Name + " token API, unless a rule refuses it"
+			}
+		}
+	}
+	return ""
 }
 
 // explainArgs reads METHOD URL and the flags, in any order.
@@ -82,10 +117,7 @@ func explainArgs(args []string) (q policy.Question, user string, err error) {
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
 		return q, "", &usageError{"the URL must be a path, or absolute with one; " + explainUsage}
 	}
-	if q.Path, err = proxy.CanonicalPath(u.EscapedPath()); err != nil {
-		return q, "", &usageError{"the gateway refuses this path: " + err.Error()}
-	}
-	q.Method, q.Host = strings.ToUpper(plain[0]), u.Host
+	q.Method, q.Host, q.Path = strings.ToUpper(plain[0]), u.Host, u.EscapedPath()
 	return q, user, nil
 }
 
@@ -99,7 +131,7 @@ func explainUser(cfg *config.Config, name string) (*policy.User, error) {
 	}
 	id, ok := users.Find(name)
 	if !ok {
-		return nil, &usageError{"there is no user of that name in " + cfg.UsersFile}
+		return nil, &usageError{"nobody named " + strconv.Quote(name) + " may log in by " + cfg.UsersFile + ": there is no such user, or he is disabled"}
 	}
 	return &policy.User{
 		Name: id.Name, ID: id.ID, Email: id.Email, Realm: id.Realm, Groups: id.Groups, Scopes: id.Scopes, Admin: id.Admin,

@@ -227,7 +227,7 @@ func (s *server) frontServer() *http.Server {
 		g := s.gateway.Load()
 		if g == nil {
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "the gateway is starting; try again in a second", http.StatusServiceUnavailable)
+			http.Error(w, "the gateway is not ready; /readyz on its admin address says why", http.StatusServiceUnavailable)
 			return
 		}
 		g.front.ServeHTTP(w, r)
@@ -267,6 +267,11 @@ func (s *server) ready() admin.Readiness {
 	r := admin.Readiness{Ready: true}
 	if g.sessions.Degraded() {
 		r.Degraded = append(r.Degraded, "the store cannot be asked, or its events do not come in")
+	}
+	for _, b := range g.backends {
+		if trouble := b.Trouble(); trouble != "" {
+			r.Degraded = append(r.Degraded, "backend "+trouble)
+		}
 	}
 	if skew := g.sessions.ClockSkew(); skew.Abs() > maxSkew {
 		r.Degraded = append(r.Degraded, "this clock and the store's differ by "+skew.Round(time.Second).String()+"; set both by NTP")

@@ -14,12 +14,23 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
+	"github.com/gatehouse-gateway/gatehouse/redisstore"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 // load reads the configuration; its faults are one error, a line each.
 func load() (*config.Config, error) {
 	cfg, faults := config.Load(os.Environ())
+	if cfg != nil && !cfg.RedisURL.IsZero() {
+		if err := redisstore.CheckURL(cfg.RedisURL.Reveal()); err != nil {
+			faults = append(faults, config.Fault{Place: "GATEHOUSE_REDIS_URL", Msg: strings.TrimPrefix(err.Error(), "redisstore: bad Redis URL: ")})
+		}
+	}
+	if cfg != nil && cfg.Listen == cfg.AdminListen {
+		faults = append(faults, config.Fault{
+			Place: "GATEHOUSE_ADMIN_LISTEN", Msg: "it is the same as GATEHOUSE_LISTEN", Remedy: "give it a port of its own",
+		})
+	}
 	if len(faults) > 0 {
 		return nil, &usageError{"the configuration has " + count(len(faults), "fault") + "\n" + faults.Error()}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -48,7 +49,7 @@ func commands() []command {
 		{"demo", "", "run everything at once: a simulated backend, the gateway, and lines to paste", runDemo},
 		{"demo-backend", "", "run only the simulated IP Fabric, on GATEHOUSE_LISTEN", runDemoBackend},
 		{"check", "", "name every fault of the configuration, each with its place", runCheck},
-		{"explain", "METHOD URL [--user NAME]", "say which policy rule decides a request, and why", runExplain},
+		{"explain", "METHOD URL [--user NAME] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
 		{"hash-password", "", "read a password from standard input and print its argon2id hash", runHashPassword},
 		{"healthcheck", "", "ask /healthz on GATEHOUSE_ADMIN_LISTEN; for containers", runHealthcheck},
 		{"version", "", "print the version", runVersion},
@@ -68,12 +69,18 @@ func run(ctx context.Context, args []string, std streams) int {
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	if name == "help" || name == "--help" || name == "-h" {
+	if slices.Contains(append([]string{name}, args...), "--help") || name == "help" || name == "-h" {
 		usage(std.out)
 		return exitOK
 	}
+	if name == "--version" {
+		name = "version"
+	}
 	for _, c := range commands() {
 		if c.name == name {
+			if c.args == "" && len(args) > 0 {
+				return report(std.err, &usageError{name + " takes no arguments; gatehouse --help says what there is"})
+			}
 			return report(std.err, c.run(ctx, args, std))
 		}
 	}

@@ -136,7 +136,7 @@ func fixtureUsers(t *testing.T, f vectors.File) *identity.Users {
 
 func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, keys session.KeyStore) {
 	name := f.Family.Name + "/" + profile
-	s := &issuer{t: t, file: f, outside: memoryOutside(t, f, keys, demo.Local{Handler: demo.Fabric(profile + ".0+1")})}
+	s := &issuer{t: t, file: f, outside: memoryOutside(t, f, keys, demo.Local{Handler: demo.Fabric()})}
 	tokens := config.Tokens{VendorLogout: true}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,

@@ -83,7 +83,7 @@ func (l *loader) needUsers() {
 func (l *loader) warn() {
 	say := func(text string) { l.cfg.Warnings = append(l.cfg.Warnings, text) }
 	if l.cfg.RedisURL.IsZero() {
-		say("sessions live in this process alone and end with it: set " + prefix + "REDIS_URL to keep them and to run more than one replica")
+		say("sessions live in this process alone and end with it: set " + prefix + "REDIS_URL to keep them")
 	}
 	for _, b := range l.cfg.Backends {
 		if b.Insecure {
@@ -92,7 +92,7 @@ func (l *loader) warn() {
 	}
 	if !l.cfg.secureInFront() {
 		say("callers reach this gateway over plain http, where browsers do not keep secure cookies: browser sign-in and cookie profiles " +
-			"will not work; set " + prefix + "TLS_CERT_FILE, or " + prefix + "PUBLIC_URL to the https address of what stands in front")
+			"will work from this machine only; set " + prefix + "TLS_CERT_FILE, or " + prefix + "PUBLIC_URL to the https address of what stands in front")
 	}
 }
 

@@ -73,8 +73,8 @@ func TestTwoVariablesAreEnough(t *testing.T) {
 			Name: "default", Path: "/", Backend: "backend", Serve: []string{"ipfabric/7.0"}, Tokens: config.Tokens{RefreshGrace: 10 * time.Second},
 		}},
 		Warnings: []string{
-			"sessions live in this process alone and end with it: set GATEHOUSE_REDIS_URL to keep them and to run more than one replica",
-			"callers reach this gateway over plain http, where browsers do not keep secure cookies: browser sign-in and cookie profiles will not work; set GATEHOUSE_TLS_CERT_FILE, or GATEHOUSE_PUBLIC_URL to the https address of what stands in front",
+			"sessions live in this process alone and end with it: set GATEHOUSE_REDIS_URL to keep them",
+			"callers reach this gateway over plain http, where browsers do not keep secure cookies: browser sign-in and cookie profiles will work from this machine only; set GATEHOUSE_TLS_CERT_FILE, or GATEHOUSE_PUBLIC_URL to the https address of what stands in front",
 		},
 	}
 	compare(t, got, want)

@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
-	"strings"
 )
 
 // A User is somebody who may log in.
@@ -68,18 +67,11 @@ var devices = []device{
 
 var versioned = regexp.MustCompile(`^/api/v[0-9]+(\.[0-9]+)?/`)
 
-// Fabric is the resource API of a simulated IP Fabric: version, snapshots and
-// the inventory of devices, under any API version. Its callers have been
-// checked before they come here. The shapes are IP Fabric's, the data is not.
-func Fabric(release string) http.Handler {
+// Fabric is the resource API of a simulated IP Fabric: snapshots and the
+// inventory of devices, under any API version. Its callers have been checked
+// before they come here. The shapes are IP Fabric's, the data is not.
+func Fabric() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/version", func(w http.ResponseWriter, _ *http.Request) {
-		major, _, _ := strings.Cut(release, "+")
-		parts := strings.SplitN(major, ".", 3)
-		writeJSON(w, http.StatusOK, map[string]string{
-			"apiVersion": "v" + strings.Join(parts[:min(2, len(parts))], "."), "releaseVersion": release,
-		})
-	})
 	mux.HandleFunc("GET /api/snapshots", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, snapshots) })
 	mux.HandleFunc("/api/tables/inventory/devices", inventory)
 	mux.HandleFunc("GET /{$}", home)

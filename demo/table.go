@@ -74,6 +74,6 @@ func Lines(p Places) []Line {
 		{"log in again", 200, "accessToken=", login},
 		{"log out", 204, "", `curl -si -X POST "$G/api/auth/logout" -H "$H" -H "Authorization: Bearer $AT"`},
 		{"call after logging out", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"`},
-		{"metrics", 200, "gatehouse_logins_total", `curl -si ` + p.Admin + `/metrics`},
+		{"metrics", 200, "gatehouse_logins_total", `curl -si ` + p.Admin + `/metrics | grep -E '^HTTP|^gatehouse_logins_total'`},
 	}
 }

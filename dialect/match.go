@@ -32,7 +32,7 @@ func (d *Dialect) Match(r *http.Request) (c *Call, known bool) {
 
 // Guards reports whether path is one of the dialect's own calls that need a
 // credential, or lies below one, in whatever spelling an appliance might accept:
-// any version or none, any prefix of up to two segments, any letter case,
+// any version or none, any prefix of up to four segments, any letter case,
 // further slashes, escapes, dots and parameters. In account mode such a path
 // must never reach the appliance, where it would speak about the service
 // account. op is the operation of the longest match; where several share the
@@ -149,8 +149,8 @@ func callTail(pattern string) string {
 }
 
 // maxPrefix is how many segments may stand before a call's tail: a prefix and a
-// version, whatever they are.
-const maxPrefix = 2
+// version, whatever they are, and two more of a proxy in between.
+const maxPrefix = 4
 
 // endsIn reports whether path, less up to maxPrefix leading segments, begins
 // with the segments of tail.

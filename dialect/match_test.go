@@ -124,7 +124,7 @@ func TestGuardsNothingElse(t *testing.T) {
 	for _, path := range []string{
 		"", "/", "/api", "/api/", "/api/version", "/api/v7.0/version", "/api/v7.0/snapshots", "/api/v7.0/users", "/api/v7.0/users/11",
 		"/api/v7.0/users/men", "/api/v7.0/auth", "/api/v7.0/auth/logins", "/api/v7.0/xauth/login", "/api/v7.0/api-tokens-x",
-		"/a/b/c/auth/login", "/api/v7.0/api-tokens/..", "/api/v7.0/tables/%zz",
+		"/a/b/c/d/e/auth/login", "/api/v7.0/api-tokens/..", "/api/v7.0/tables/%zz",
 	} {
 		if op, ok := d.Guards(path); ok {
 			t.Errorf("Guards(%q) = %q; want nothing", path, op)

@@ -86,10 +86,16 @@ func (p *Proxy) logLine(x *exchange, d time.Duration) {
 		slog.String("host", x.r.Host), slog.String("path", x.r.URL.EscapedPath()), slog.Int("status", x.w.code()),
 		slog.Int64("bytes", x.w.bytes), slog.Float64("seconds", d.Seconds()), slog.String("client", x.from))
 	if x.route != nil {
-		attrs = append(attrs, slog.String("route", x.route.Name), slog.String("rule", x.rule))
+		attrs = append(attrs, slog.String("route", x.route.Name))
 	}
-	if x.session != nil {
-		attrs = append(attrs, slog.String("session", x.session.SID.Short()), slog.String("user", x.session.Identity.Name))
+	if x.rule != "" {
+		attrs = append(attrs, slog.String("rule", x.rule))
+	}
+	if s := x.session; s != nil {
+		attrs = append(attrs, slog.String("user", s.Identity.Name))
+		if !s.SID.IsZero() {
+			attrs = append(attrs, slog.String("session", s.SID.Short()))
+		}
 	}
 	if x.cause != nil {
 		attrs = append(attrs, slog.String("error", x.cause.Error()))

@@ -30,9 +30,9 @@ func cleanPath(r *http.Request, encodedSlash bool) error {
 }
 
 // CanonicalPath returns the spelling of a path that policy and backends see, or
-// an error that says why the edge refuses it.
-func CanonicalPath(raw string) (string, error) {
-	clean, why := canonicalPath(raw, false)
+// an error that says why the edge refuses it. encodedSlash is the route's.
+func CanonicalPath(raw string, encodedSlash bool) (string, error) {
+	clean, why := canonicalPath(raw, encodedSlash)
 	if why != "" {
 		return "", refuse(http.StatusBadRequest, "the path "+why)
 	}

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"testing"
@@ -21,7 +22,7 @@ func TestBackendSessionSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	fabric := &upstreamtest.Fabric{Users: map[string]string{"svc": "svcpass"}}
-	store := (&Client{rdb: rdb, rec: &quiet{}}).Backends()
+	store := (&Client{rdb: rdb, rec: &quiet{}, log: slog.New(slog.DiscardHandler)}).Backends()
 	config := upstream.Config{
 		Name: "fabric", URL: &url.URL{Scheme: "https", Host: "fabric.example.net"}, Dialect: d, Transport: fabric,
 		Account: &upstream.Account{Username: "svc", Password: token.NewSecret("svcpass")},
@@ -52,7 +53,7 @@ func TestBackendSessionSurvivesARestart(t *testing.T) {
 // those of sessions write.
 func TestBackendSessionFollowsItsRealSession(t *testing.T) {
 	rdb, advance := newMiniredis(t)
-	c := &Client{rdb: rdb, rec: &quiet{}}
+	c := &Client{rdb: rdb, rec: &quiet{}, log: slog.New(slog.DiscardHandler)}
 	sid := token.NewSID()
 	r := upstream.Ref{Owner: sid.String(), Backend: "fabric"}
 	state := func() upstream.State {

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,7 @@ func (*quiet) FeedLag(time.Duration) {}
 // backendFixture is the contract's world over a Redis.
 func backendFixture(t *testing.T, rdb redis.UniversalClient, advance func(time.Duration)) upstreamtest.Fixture {
 	t.Helper()
-	b := (&Client{rdb: rdb, rec: &quiet{}}).Backends()
+	b := (&Client{rdb: rdb, rec: &quiet{}, log: slog.New(slog.DiscardHandler)}).Backends()
 	do := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -149,7 +150,7 @@ func TestBackendStoreThatCannotBeAskedIsAnError(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
 	defer rdb.Close()
 	rec := &quiet{}
-	b := (&Client{rdb: rdb, rec: rec}).Backends()
+	b := (&Client{rdb: rdb, rec: rec, log: slog.New(slog.DiscardHandler)}).Backends()
 	r := upstream.Ref{Owner: "a.x", Backend: "fabric"}
 	ctx := t.Context()
 	_, acquire := b.Acquire(ctx, upstream.Claim{Ref: r})

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -56,7 +57,8 @@ type Client struct {
 	rdb  redis.UniversalClient
 	rec  Recorder
 	log  *slog.Logger
-	stop func() // ends the embedded store; nil for a real one
+	stop func()      // ends the embedded store; nil for a real one
+	down atomic.Bool // as last told to the log
 }
 
 // Times that a call to Redis may take. A stalled Redis must cost a request less
@@ -198,7 +200,27 @@ func (c *Client) record(op string, err error) {
 		_, up = errors.AsType[redis.Error](err)
 	}
 	c.rec.StoreOp(op, outcome)
+	if errors.Is(err, context.Canceled) {
+		return // whoever asked is gone, which says nothing of the store
+	}
 	c.rec.StoreUp(up)
+	if down := !up; c.down.Swap(down) != down {
+		c.logUp(up, err)
+	}
+}
+
+func (c *Client) logUp(up bool, err error) {
+	if up {
+		c.log.Info("the store answers again")
+		return
+	}
+	c.log.Warn("the store does not answer: checked sessions go on from memory for a while, all else is 503", "error", err)
+}
+
+// CheckURL returns what is wrong with the URL of Options; it does not connect.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
 }
 
 func isTimeout(err error) bool {

@@ -203,7 +203,7 @@ func (m *Manager) enter(ctx context.Context, e *entry, b *belief, text token.Sec
 	s := m.show(e, b, m.now())
 	if s == nil {
 		if err := m.End(ctx, b.rec.SID, reasonUserGone); err != nil {
-			m.o.Log.WarnContext(ctx, "session of a gone user could not be ended", "sid", b.rec.SID.Short(), "error", err)
+			m.o.Log.WarnContext(ctx, "session of a gone user could not be ended", "session", b.rec.SID.Short(), "error", err)
 		}
 		return nil, errRevoked
 	}

@@ -158,7 +158,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 	}
 	for _, sid := range over {
 		if err := m.End(ctx, sid, reasonEvicted); err != nil {
-			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "sid", sid.Short(), "error", err)
+			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "session", sid.Short(), "error", err)
 			continue
 		}
 		m.unlist(ctx, ownerOf(rec), sid)
@@ -169,7 +169,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 // abandon ends a session that nobody was told of, and returns why.
 func (m *Manager) abandon(ctx context.Context, rec *Record, why error) error {
 	if err := m.End(ctx, rec.SID, reasonRevoked); err != nil {
-		m.o.Log.WarnContext(ctx, "abandoned session was not ended", "sid", rec.SID.Short(), "error", err)
+		m.o.Log.WarnContext(ctx, "abandoned session was not ended", "session", rec.SID.Short(), "error", err)
 	}
 	return why
 }

@@ -94,7 +94,7 @@ func (m *Manager) answer(ctx context.Context, iss *Issuer, t Turn, begun int64) 
 		}
 		return set, err
 	case Reused:
-		m.o.Log.WarnContext(ctx, "refresh token was used again", "sid", rec.SID.Short(), "revoked", rec.Revoked != "")
+		m.o.Log.WarnContext(ctx, "refresh token was used again", "session", rec.SID.Short(), "revoked", rec.Revoked != "")
 		if rec.Revoked != "" {
 			m.ended(ctx, rec, reasonReuse)
 		}

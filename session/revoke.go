@@ -86,7 +86,7 @@ func (m *Manager) ended(ctx context.Context, rec *Record, reason string) {
 	}
 	m.endBackend(rec)
 	m.o.Recorder.Ended(reason)
-	m.o.Log.InfoContext(ctx, "session ended", "sid", rec.SID.Short(), "reason", reason)
+	m.o.Log.InfoContext(ctx, "session ended", "session", rec.SID.Short(), "reason", reason)
 }
 
 func (m *Manager) endBackend(rec *Record) {
@@ -108,14 +108,14 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	if err := m.o.Feed.Announce(ctx, e); err != nil {
-		m.o.Log.WarnContext(ctx, "event was not announced", "kind", string(e.Kind), "sid", e.SID.Short(), "error", err)
+		m.o.Log.WarnContext(ctx, "event was not announced", "kind", string(e.Kind), "session", e.SID.Short(), "error", err)
 	}
 }
 
 func (m *Manager) unlist(ctx context.Context, owner string, sid token.SID) {
 	err := m.ask(ctx, "unlist", func(ctx context.Context) error { return m.o.Index.Remove(ctx, owner, sid) })
 	if err != nil {
-		m.o.Log.WarnContext(ctx, "ended session stays listed", "sid", sid.Short(), "error", err)
+		m.o.Log.WarnContext(ctx, "ended session stays listed", "session", sid.Short(), "error", err)
 	}
 }
 

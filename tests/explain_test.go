@@ -26,6 +26,19 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 			t.Errorf("explain %v: exit code %d; want 0 and one line with %q\n%s", tt.args, o.code, tt.want, o.output)
 		}
 	}
+	if o := runCommand(t, conf, 0, "explain", "POST", "/api/auth/login"); o.line("note", "no rule is asked") == "" {
+		t.Errorf("it does not say that logging in is not policy's:\n%s", o.output)
+	}
+	for _, args := range [][]string{{"demo", "x"}, {"check", "--foo"}, {"version", "extra"}, {"nonsense"}} {
+		if o := runCommand(t, conf, 0, args...); o.code != 2 {
+			t.Errorf("gatehouse %v: exit code %d; want 2\n%s", args, o.code, o.output)
+		}
+	}
+	for _, args := range [][]string{{"--version"}, {"demo", "--help"}} {
+		if o := runCommand(t, conf, 0, args...); o.code != 0 || o.line("atehouse") == "" {
+			t.Errorf("gatehouse %v: exit code %d; want 0\n%s", args, o.code, o.output)
+		}
+	}
 	if o := runCommand(t, conf, 0, "explain", "GET", "/api/x", "--user", "nobody"); o.code != 2 || o.line("nobody") == "" && o.line("no user") == "" {
 		t.Errorf("an unknown user: exit code %d; want 2 and a line that says so\n%s", o.code, o.output)
 	}

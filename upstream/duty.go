@@ -119,7 +119,7 @@ func (b *Backend) farewell(f Farewell, rec Record) {
 	if err == nil {
 		err = b.logout(t)
 		if err != nil {
-			b.log.Warn("logout at the backend failed", "error", err, "again_in", logoutAgain)
+			b.log.Warn("logout at the backend failed", "error", err, "again_in", logoutAgain.String())
 			b.postpone(f.Ref.Owner, logoutAgain)
 			return
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -57,7 +59,7 @@ func (b *Backend) lead(h *held, t *tokens) (*tokens, error) {
 				return nil, unavailable(msgBusy, nil, ans.Wait)
 			}
 		case BackOff:
-			e := unavailable(msgUnavailable, nil, ans.Wait)
+			e := unavailable(msgUnavailable, fmt.Errorf("after a login or renewal that failed, the backend is left alone for another %s", ans.Wait.Round(time.Second)), ans.Wait)
 			h.rest(ans.Wait, e)
 			return nil, e
 		default: // Gone, Dead
@@ -230,8 +232,9 @@ func (b *Backend) fail(h *held, holder string, failures int, err error) error {
 	wait, level := max(backOff(failures+1), asked(err)), slog.LevelWarn
 	if c != transient {
 		wait, level = max(wait, maxBackOff), slog.LevelError
+		err = fmt.Errorf("%s: %w", strings.TrimSuffix(report(c, nil, 0).Msg, "."), err)
 	}
-	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait)
+	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait.Round(time.Second).String())
 	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait})
 	e := report(c, err, wait)
 	h.rest(wait, e)

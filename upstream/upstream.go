@@ -125,6 +125,20 @@ func New(c Config) *Backend {
 	return b
 }
 
+// Trouble says why the shared account's tokens cannot be had just now; empty if
+// they can, and in pass-through, where it is each client's own affair.
+func (b *Backend) Trouble() string {
+	if b.shared == nil {
+		return ""
+	}
+	b.shared.mu.Lock()
+	defer b.shared.mu.Unlock()
+	if b.shared.why == nil || !time.Now().Before(b.shared.hold) {
+		return ""
+	}
+	return b.cfg.Name + ": " + b.shared.why.Msg
+}
+
 // mode says where the credential of an ordinary request comes from.
 type mode uint8
 
