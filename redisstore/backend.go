@@ -70,7 +70,7 @@ func backendKeys(r upstream.Ref) ([]string, bool) {
 func (b *Backends) Acquire(ctx context.Context, c upstream.Claim) (upstream.Answer, error) {
 	keys, _ := backendKeys(c.Ref)
 	return b.ask(ctx, "backend_acquire", backendAcquire, keys,
-		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused))
+		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused), c.With)
 }
 
 // Commit implements upstream.Store.
@@ -94,7 +94,7 @@ func (b *Backends) Release(ctx context.Context, r upstream.Release) error {
 		ownedArg = 1
 	}
 	err := b.c.eval(ctx, "backend_release", backendRelease, keys[:1],
-		r.Holder, outcomes[r.Outcome], r.Version, millis(r.BackOff), ownedArg).Err()
+		r.Holder, outcomes[r.Outcome], r.Version, millis(r.BackOff), ownedArg, r.With).Err()
 	if err != nil {
 		return fail("release a backend session", err)
 	}

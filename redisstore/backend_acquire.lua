@@ -1,11 +1,12 @@
 -- Asks for tokens newer than a version, or for the lease to get them.
 -- KEYS  backend session [, the client session that owns it]
--- ARGV  holder, version seen, lease ms, longest believed back off ms, ms an account's record is kept
+-- ARGV  holder, version seen, lease ms, longest believed back off ms, ms an account's record is kept,
+--       digest of where and as whom it would log in
 -- Gives {state, version, access, refresh, ms left, ms of life, failures, ms to wait}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local f = redis.call('HMGET', KEYS[1], 'v', 'access', 'refresh', 'exp', 'life', 'fails',
-  'state', 'holder', 'lease', 'nb', 'opening')
+  'state', 'holder', 'lease', 'nb', 'opening', 'nbwith')
 local n = function(i) return tonumber(f[i] or '0') end
 local answer = function(state, wait)
   local left = 0
@@ -27,7 +28,7 @@ if f[2] and n(1) > tonumber(ARGV[2]) then return answer('fresh', 0) end
 local mine = f[8] == ARGV[1]
 local lease = tonumber(ARGV[3])
 if f[8] and not mine and n(9) > now and n(9) <= now + lease then return bare('wait', n(9) - now) end
-if not mine and n(10) > now and n(10) <= now + tonumber(ARGV[4]) then return bare('backoff', n(10) - now) end
+if not mine and (f[12] or '') == ARGV[6] and n(10) > now and n(10) <= now + tonumber(ARGV[4]) then return bare('backoff', n(10) - now) end
 redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'lease', string.format('%.0f', now + lease))
 if not KEYS[2] then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 return answer('lead', 0)

@@ -313,3 +313,24 @@ func TestLoginThatWaitsForTheEULAIsNotARejection(t *testing.T) {
 		w.wantGet(t, anyone, 200)
 	})
 }
+
+// An operator who corrects the password and restarts does not wait for a back
+// off that belongs to the wrong one.
+func TestCorrectedAccountIsTriedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *upstream.Config) {
+			c.Account = &upstream.Account{Username: "svc", Password: token.NewSecret("wrong")}
+		})
+		_ = w.wantKind(t, anyone, token.BadGateway)
+		if got := w.Trouble(); !strings.Contains(got, "account") {
+			t.Errorf("Trouble = %q; want that the account is refused", got)
+		}
+		c := w.config
+		c.Account = &upstream.Account{Username: "svc", Password: token.NewSecret("svcpass")}
+		restarted := &world{Backend: upstream.New(c), fabric: w.fabric}
+		restarted.wantGet(t, anyone, 200)
+		if got := restarted.Trouble(); got != "" {
+			t.Errorf("Trouble = %q; want none", got)
+		}
+	})
+}

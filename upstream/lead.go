@@ -36,7 +36,7 @@ func (b *Backend) lead(h *held, t *tokens) (*tokens, error) {
 	}
 	ctx, cancel := detached(b.patience())
 	defer cancel()
-	c := Claim{Ref: h.ref, Holder: rand.Text(), Lease: b.lease()}
+	c := Claim{Ref: h.ref, Holder: rand.Text(), Lease: b.lease(), With: b.with}
 	if t != nil {
 		c.Seen = t.version
 	}
@@ -106,7 +106,7 @@ func (b *Backend) obtain(h *held, holder string, rec Record) (*tokens, error) {
 func (b *Backend) replace(h *held, holder string, rec Record) (*tokens, error) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	ans, err := b.cfg.Store.Acquire(ctx, Claim{Ref: h.ref, Holder: holder, Seen: rec.Version, Lease: b.lease()})
+	ans, err := b.cfg.Store.Acquire(ctx, Claim{Ref: h.ref, Holder: holder, Seen: rec.Version, Lease: b.lease(), With: b.with})
 	switch {
 	case err != nil:
 		return nil, unavailable(msgStore, err, 0)
@@ -180,7 +180,7 @@ func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) 
 		return nil
 	case ans.State == Wait: // left open by a process that is gone
 		e := unavailable(msgUnavailable, nil, ans.Wait)
-		b.release(Release{Ref: h.ref, Holder: holder, BackOff: ans.Wait})
+		b.release(Release{Ref: h.ref, Holder: holder, BackOff: ans.Wait, With: b.with})
 		h.rest(ans.Wait, e)
 		return e
 	}
@@ -188,7 +188,7 @@ func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) 
 	b.log.Error("no login is tried: the backend refused this account's password before",
 		"remedy", "put the right user name and password in the configuration; a changed one is tried at once")
 	e := report(rejected, nil, 0)
-	b.release(Release{Ref: h.ref, Holder: holder, BackOff: maxBackOff})
+	b.release(Release{Ref: h.ref, Holder: holder, BackOff: maxBackOff, With: b.with})
 	h.rest(maxBackOff, e)
 	return e
 }
@@ -235,7 +235,7 @@ func (b *Backend) fail(h *held, holder string, failures int, err error) error {
 		err = fmt.Errorf("%s: %w", strings.TrimSuffix(report(c, nil, 0).Msg, "."), err)
 	}
 	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait.Round(time.Second).String())
-	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait})
+	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait, With: b.with})
 	e := report(c, err, wait)
 	h.rest(wait, e)
 	return e

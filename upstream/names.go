@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/seal"
@@ -41,6 +42,14 @@ func (n names) user(g token.Grant) string {
 // digest returns what stands for a user name with its password.
 func (n names) digest(g token.Grant) string {
 	return n.credential.Digest(fmt.Sprintf("%q %q %q %q", n.backend, g.Realm, g.Username, g.Password.Reveal()))[0]
+}
+
+// address returns what stands for where the gateway logs in, and as whom.
+func (n names) address(u *url.URL, a *Account) string {
+	if a == nil {
+		a = &Account{}
+	}
+	return n.credential.Digest(fmt.Sprintf("address %q %q %q", u, a.Username, a.Password.Reveal()))[0]
 }
 
 func place(r Ref, field string, version uint64) seal.Place {

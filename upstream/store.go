@@ -70,6 +70,7 @@ type Claim struct {
 	Holder string        // random, one for all claims of one renewal
 	Seen   uint64        // the version that is not good enough
 	Lease  time.Duration // longer than the calls to the backend can take
+	With   string        // digest of where and as whom it would log in
 }
 
 // A Commit stores new tokens.
@@ -100,6 +101,7 @@ type Release struct {
 	Version uint64 // what Died and LoggedOut speak of; another version is left alone
 	Outcome Outcome
 	BackOff time.Duration // for Failed: nobody tries before
+	With    string        // for Failed: as in Claim; the back off holds for the same only
 }
 
 // A Farewell takes the tokens of a backend session in order to log them out.

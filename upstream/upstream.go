@@ -89,6 +89,7 @@ type Backend struct {
 	crew     crew
 	shared   *held  // the account's; nil in pass-through
 	pool     string // the duties of this backend and account
+	with     string // digest of the address and the account, to whose failures a back off belongs
 	names    names
 	known    *identities
 	alarm    alarm
@@ -117,6 +118,7 @@ func New(c Config) *Backend {
 	}
 	if c.Keyring != nil {
 		b.names = newNames(c.Keyring, c.Name)
+		b.with = b.names.address(c.URL, c.Account)
 	}
 	if b.mode() == modeShared {
 		b.pool = b.names.account(c.Account.Username)

@@ -41,6 +41,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 		{"LeaseRunsOut", leaseRunsOut},
 		{"LateCommitCounts", lateCommitCounts},
 		{"FailureBacksOff", failureBacksOff},
+		{"BackOffIsOfOneAccount", backOffIsOfOneAccount},
 		{"TimeLeftRunsDown", timeLeftRunsDown},
 		{"SessionsNeedTheirSession", sessionsNeedTheirSession},
 		{"OpeningComesBeforeTheSession", openingComesFirst},
@@ -215,6 +216,17 @@ func failureBacksOff(t *testing.T, f Fixture) {
 	if a = acquire(t, f, account, "h4", 2); a.Record.Failures != 0 {
 		t.Errorf("failures after a commit = %d; want 0", a.Record.Failures)
 	}
+}
+
+func backOffIsOfOneAccount(t *testing.T, f Fixture) {
+	acquire(t, f, account, "h", 0)
+	release(t, f, upstream.Release{Ref: account, Holder: "h", BackOff: long})
+	wantState(t, "claim in the back off", acquire(t, f, account, "h2", 0), upstream.BackOff)
+	a, err := f.Store.Acquire(t.Context(), upstream.Claim{Ref: account, Holder: "h3", Lease: short, With: "another account"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, "claim for another account", a, upstream.Lead)
 }
 
 func timeLeftRunsDown(t *testing.T, f Fixture) {

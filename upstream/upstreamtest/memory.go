@@ -32,18 +32,19 @@ type session struct {
 
 // kept is one backend session.
 type kept struct {
-	rec       upstream.Record
-	expires   time.Time
-	commit    string
-	state     string // "", "dead", "ended"
-	holder    string
-	lease     time.Time
-	notBefore time.Time
-	opening   time.Time
-	out       string
-	outLease  time.Time
-	gone      time.Time // the record is forgotten then; zero: never
-	tries     tries
+	rec        upstream.Record
+	expires    time.Time
+	commit     string
+	state      string // "", "dead", "ended"
+	holder     string
+	lease      time.Time
+	notBefore  time.Time
+	failedWith string
+	opening    time.Time
+	out        string
+	outLease   time.Time
+	gone       time.Time // the record is forgotten then; zero: never
+	tries      tries
 }
 
 // tries are the counted login attempts of one credential.
@@ -161,7 +162,7 @@ func (m *Memory) Acquire(_ context.Context, c upstream.Claim) (upstream.Answer, 
 		return upstream.Answer{State: upstream.Fresh, Record: k.record(now)}, nil
 	case k.holder != "" && !mine && now.Before(k.lease):
 		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
-	case !mine && now.Before(k.notBefore):
+	case !mine && k.failedWith == c.With && now.Before(k.notBefore):
 		return upstream.Answer{State: upstream.BackOff, Wait: k.notBefore.Sub(now)}, nil
 	}
 	k.holder, k.lease = c.Holder, now.Add(c.Lease)
@@ -226,7 +227,7 @@ func (m *Memory) Release(_ context.Context, r upstream.Release) error {
 	switch {
 	case r.Outcome == upstream.Failed:
 		k.rec.Failures++
-		k.notBefore = time.Now().Add(r.BackOff)
+		k.notBefore, k.failedWith = time.Now().Add(r.BackOff), r.With
 	case same:
 		k.wipe()
 		if r.Ref.OfSession() {
