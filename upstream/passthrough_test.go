@@ -3,9 +3,12 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -438,3 +441,46 @@ func TestPassThroughCallsNeedAPassThroughBackend(t *testing.T) {
 		w.wantCounts(t, 0, 0, 0)
 	})
 }
+
+// Anybody may present an API token, so what that costs the backend is bounded.
+func TestUnknownAPITokensDoNotFloodTheBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most, all atomic.Int32
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			all.Add(1)
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			<-time.After(time.Second)
+			return &http.Response{
+				StatusCode: http.StatusUnauthorized, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"code":"API_INVALID_API_TOKEN","message":"x"}`)),
+			}, nil
+		})
+		w := newWorld(t, func(c *upstream.Config) { c.Account, c.Transport = nil, slow })
+		var invalid, busy atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 300 {
+			wg.Go(func() {
+				_, err := w.WhoAmI(t.Context(), token.NewSecret(fmt.Sprintf("junk-%032d", i)))
+				switch token.KindOf(err) {
+				case token.InvalidAPIToken:
+					invalid.Add(1)
+				case token.Unavailable:
+					busy.Add(1)
+				default:
+					t.Errorf("WhoAmI = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if most.Load() != 8 || invalid.Load() < 8 || invalid.Load() > 72 || invalid.Load()+busy.Load() != 300 {
+			t.Errorf("at once %d, refused %d, busy %d of 300; want 8 at once and at most 72 asked", most.Load(), invalid.Load(), busy.Load())
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -19,6 +19,13 @@ const (
 	maxKnown   = 10_000 // credentials remembered at once
 )
 
+// How many questions are put to a backend at once, and how many wait behind
+// them: anybody may present an API token, and each unknown one is a question.
+const (
+	maxAsking  = 8
+	maxWaiting = 64
+)
+
 const msgBadAPIToken = "The backend does not know this API token, or it is no longer valid."
 
 // WhoAmI asks the backend whose a credential of its own making is, an API token
@@ -27,7 +34,7 @@ const msgBadAPIToken = "The backend does not know this API token, or it is no lo
 // 401 to a request that carried the credential forgets it.
 //
 // Failures are a *token.Error: InvalidAPIToken or ExpiredAPIToken when the
-// backend refuses it, else Unavailable.
+// backend refuses it, else Unavailable, also when too many questions are waiting.
 func (b *Backend) WhoAmI(ctx context.Context, own token.Secret) (token.Identity, error) {
 	if b.mode() != modeOwn || b.cfg.Dialect.Call(token.OpWhoAmI) == nil || !sendable(own) {
 		return token.Identity{}, token.Fail(token.InvalidAPIToken, msgBadAPIToken, nil)
@@ -51,6 +58,11 @@ func (b *Backend) WhoAmI(ctx context.Context, own token.Secret) (token.Identity,
 func (b *Backend) whose(own token.Secret) (token.Identity, error) {
 	ctx, cancel := detached(b.cfg.CallTimeout)
 	defer cancel()
+	leave, ok := b.known.enter(ctx)
+	if !ok {
+		return token.Identity{}, unavailable(msgUnavailable, errors.New("upstream: too many questions whose API tokens are"), 0)
+	}
+	defer leave()
 	set, err := b.speak(ctx, token.Grant{Op: token.OpWhoAmI, APIToken: &token.APITokenRequest{Chosen: own}})
 	if err == nil {
 		if set.Identity.Name == "" && set.Identity.ID == "" {
@@ -58,11 +70,11 @@ func (b *Backend) whose(own token.Secret) (token.Identity, error) {
 		}
 		return named(set.Identity, set.Identity.ID), nil
 	}
-	r, ok := errors.AsType[*refusal](err)
+	r, refused := errors.AsType[*refusal](err)
 	switch {
-	case ok && r.err.Kind == token.ExpiredAPIToken:
+	case refused && r.err.Kind == token.ExpiredAPIToken:
 		return token.Identity{}, token.Fail(token.ExpiredAPIToken, msgBadAPIToken, err)
-	case ok && (r.err.Kind == token.InvalidAPIToken || r.status == http.StatusUnauthorized):
+	case refused && (r.err.Kind == token.InvalidAPIToken || r.status == http.StatusUnauthorized):
 		return token.Identity{}, token.Fail(token.InvalidAPIToken, msgBadAPIToken, err)
 	}
 	return token.Identity{}, unavailable(msgUnavailable, err, asked(err))
@@ -70,7 +82,9 @@ func (b *Backend) whose(own token.Secret) (token.Identity, error) {
 
 // identities remembers whose credentials are. It is safe for concurrent use.
 type identities struct {
-	mac seal.MAC
+	mac    seal.MAC
+	queue  chan struct{} // holds who asks or waits
+	asking chan struct{} // holds who asks
 
 	mu  sync.Mutex
 	all map[string]*identity // guarded by mu
@@ -88,7 +102,26 @@ type identity struct {
 }
 
 func newIdentities() *identities {
-	return &identities{mac: seal.Random().MAC("who am i " + rand.Text()), all: map[string]*identity{}}
+	return &identities{
+		mac: seal.Random().MAC("who am i " + rand.Text()), all: map[string]*identity{},
+		queue: make(chan struct{}, maxAsking+maxWaiting), asking: make(chan struct{}, maxAsking),
+	}
+}
+
+// enter waits for a turn to ask; false if there are too many before, or ctx ends.
+func (s *identities) enter(ctx context.Context) (leave func(), ok bool) {
+	select {
+	case s.queue <- struct{}{}:
+	default:
+		return nil, false
+	}
+	select {
+	case s.asking <- struct{}{}:
+		return func() { <-s.asking; <-s.queue }, true
+	case <-ctx.Done():
+		<-s.queue
+		return nil, false
+	}
 }
 
 func (s *identities) key(own token.Secret) string { return s.mac.Digest(own.Reveal())[0] }
