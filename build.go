@@ -247,7 +247,7 @@ func portalIssuer(base session.Issuer) *session.Issuer {
 
 func declared(routes []*proxy.Route, rules policy.Rules) metrics.Declared {
 	d := metrics.Declared{
-		Rules: rules.Names(), StoreOps: redisstore.Ops(),
+		Rules: append(rules.Names(), proxy.VendorRule), StoreOps: redisstore.Ops(),
 		Routes: []metrics.Route{{Name: proxy.NoRoute, Backend: proxy.NoRoute}},
 	}
 	for _, rt := range routes {

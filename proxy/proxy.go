@@ -55,6 +55,10 @@ type Recorder interface {
 // refuses or no route takes.
 const NoRoute = "none"
 
+// VendorRule names, to the Recorder and in the log, what lets the vendor's own
+// open calls through where no rule of the policy decides.
+const VendorRule = "vendor"
+
 // Meter measures the requests of one route. It is an alias, so that whoever
 // implements Recorder need not import this package.
 type Meter = interface {
