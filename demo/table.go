@@ -61,19 +61,19 @@ func setup(p Places) string {
 func Lines(p Places) []Line {
 	login := `IN=$(curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"alice-demo"}'); echo "$IN"; AT=$(cookie accessToken); RT=$(cookie refreshToken)`
 	return []Line{
-		{"call without a credential", 401, "API_EXPIRED_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H"`},
-		{"log in with a wrong password", 401, "API_INVALID_CREDENTIALS", `curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"wrong"}'`},
+		{"call without a credential", 401, "API_EXPIRED_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H"; echo`},
+		{"log in with a wrong password", 401, "API_INVALID_CREDENTIALS", `curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"wrong"}'; echo`},
 		{"log in: the tokens come as cookies", 200, "refreshToken=", login},
-		{"call: the gateway puts its own backend token in", 200, "Day 1", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"`},
-		{"ask who I am: the gateway answers about you", 200, `"username":"alice"`, `curl -si "$G/api/v7.0/users/me" -H "$H" -H "Authorization: Bearer $AT"`},
-		{"make an API token: the gateway's, never the appliance's", 200, `"token"`, `curl -si "$G/api/v7.0/api-tokens" -H "$H" -H "$J" -H "Authorization: Bearer $AT" -d '{"description":"ci","expires":null,"scope":["read"]}'`},
-		{"call with HTTP Basic", 200, "core-1", `curl -si -u alice:alice-demo "$G/api/v7.0/tables/inventory/devices" -H "$H"`},
+		{"call: the gateway puts its own backend token in", 200, "Day 1", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"ask who I am: the gateway answers about you", 200, `"username":"alice"`, `curl -si "$G/api/v7.0/users/me" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"make an API token: the gateway's, never the appliance's", 200, `"token"`, `curl -si "$G/api/v7.0/api-tokens" -H "$H" -H "$J" -H "Authorization: Bearer $AT" -d '{"description":"ci","expires":null,"scope":["read"]}'; echo`},
+		{"call with HTTP Basic", 200, "core-1", `curl -si -u alice:alice-demo "$G/api/v7.0/tables/inventory/devices" -H "$H"; echo`},
 		{"refresh: a new pair of tokens", 200, "accessToken=", `IN=$(curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"); echo "$IN"; AT=$(cookie accessToken)`},
-		{"replay the used refresh token, after the grace of 1 s", 401, "API_INVALID_REFRESH_TOKEN", `sleep 2; curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"`},
-		{"call after the replay: reuse has ended the session", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"`},
+		{"replay the used refresh token, after the grace of 1 s", 401, "API_INVALID_REFRESH_TOKEN", `sleep 2; curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"; echo`},
+		{"call after the replay: reuse has ended the session", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
 		{"log in again", 200, "accessToken=", login},
-		{"log out", 204, "", `curl -si -X POST "$G/api/auth/logout" -H "$H" -H "Authorization: Bearer $AT"`},
-		{"call after logging out", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"`},
+		{"log out", 204, "", `curl -si -X POST "$G/api/auth/logout" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"call after logging out", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
 		{"metrics", 200, "gatehouse_logins_total", `curl -si ` + p.Admin + `/metrics | grep -E '^HTTP|^gatehouse_logins_total'`},
 	}
 }
