@@ -27,14 +27,14 @@ type doors struct {
 	basic   *cache[string, *basic]
 	proving *singleflight.Group
 	chosen  *chosen
-	turns   *turns
-	logins  *gates
+	turns   *gates[token.SID, time.Time] // refreshes of one pass-through session
+	logins  *gates[string, struct{}]     // of one account or address
 }
 
 func newDoors() doors {
 	d := doors{
 		key: make([]byte, 32), proving: &singleflight.Group{}, chosen: &chosen{m: map[token.SID]struct{}{}},
-		turns: &turns{m: map[token.SID]*slot{}}, logins: &gates{},
+		turns: &gates[token.SID, time.Time]{}, logins: &gates[string, struct{}]{},
 	}
 	rand.Read(d.key)
 	d.basic = newCache[string, *basic](basicSize, tail, nil)

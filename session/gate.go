@@ -17,55 +17,57 @@ const (
 	maxQueue    = 128 // that wait for one account or address
 )
 
-// gates lets a few at a time through for each key. The zero value is ready.
-type gates struct {
+// gates lets a few at a time through for each key. Those of one key share a
+// state for as long as any of them is there. The zero value is ready.
+type gates[K comparable, S any] struct {
 	mu sync.Mutex
-	m  map[string]*gate // guarded by mu
+	m  map[K]*gate[S] // guarded by mu
 }
 
-type gate struct {
-	refs int           // guarded by gates.mu
-	in   chan struct{} // holds those inside
+type gate[S any] struct {
+	refs  int           // guarded by gates.mu
+	in    chan struct{} // holds those inside
+	state S             // guarded by being inside, where one is let in at a time
 }
 
-// enter waits until fewer than n are inside for a key. The error is Unavailable,
-// or that of ctx.
-func (g *gates) enter(ctx context.Context, key string, n int) (leave func(), err error) {
-	one, ok := g.take(key, n)
+// enter waits until fewer than n are inside for a key, with at most queue others
+// waiting; queue 0 is no limit. The error is Unavailable, or that of ctx.
+func (g *gates[K, S]) enter(ctx context.Context, key K, n, queue int) (one *gate[S], leave func(), err error) {
+	one, ok := g.take(key, n, queue)
 	if !ok {
-		return nil, &token.Error{
+		return nil, nil, &token.Error{
 			Kind: token.Unavailable, RetryAfter: time.Second,
 			Msg: "Too many logins are under way. Try again shortly.",
 		}
 	}
 	select {
 	case one.in <- struct{}{}:
-		return func() { <-one.in; g.drop(key, one) }, nil
+		return one, func() { <-one.in; g.drop(key, one) }, nil
 	case <-ctx.Done():
 		g.drop(key, one)
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 }
 
-func (g *gates) take(key string, n int) (*gate, bool) {
+func (g *gates[K, S]) take(key K, n, queue int) (*gate[S], bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.m == nil {
-		g.m = map[string]*gate{}
+		g.m = map[K]*gate[S]{}
 	}
 	one := g.m[key]
 	if one == nil {
-		one = &gate{in: make(chan struct{}, n)}
+		one = &gate[S]{in: make(chan struct{}, n)}
 		g.m[key] = one
 	}
-	if one.refs >= n+maxQueue {
+	if queue > 0 && one.refs >= n+queue {
 		return nil, false
 	}
 	one.refs++
 	return one, true
 }
 
-func (g *gates) drop(key string, one *gate) {
+func (g *gates[K, S]) drop(key K, one *gate[S]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if one.refs--; one.refs == 0 {

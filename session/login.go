@@ -89,7 +89,7 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		key string
 		n   int
 	}{{address, openAddress}, {account, openAccount}} {
-		leave, err := m.doors.logins.enter(ctx, gate.key, gate.n)
+		_, leave, err := m.doors.logins.enter(ctx, gate.key, gate.n, maxQueue)
 		if err != nil {
 			return token.Identity{}, err
 		}

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -37,12 +36,13 @@ func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 	}
 	m.house.backends.know(iss)
 	if iss.Backend != nil {
-		t, err := m.doors.turns.enter(ctx, sid)
+		arrived := time.Now()
+		one, leave, err := m.doors.turns.enter(ctx, sid, 1, 0)
 		if err != nil {
 			return token.Set{}, "", unavailable(err)
 		}
-		defer m.doors.turns.leave(sid, t)
-		if err := m.renewBackend(ctx, iss, t, sid, generation); err != nil {
+		defer leave()
+		if err := m.renewBackend(ctx, iss, turn{arrived, &one.state}, sid, generation); err != nil {
 			return token.Set{}, refreshOutcome(Gone), err
 		}
 	}
@@ -110,10 +110,17 @@ func (m *Manager) answer(ctx context.Context, iss *Issuer, t Turn, begun int64) 
 	return token.Set{}, errInvalidRefresh
 }
 
+// turn is one of the pass-through refreshes of a session, which go one after the
+// other, so that one renewal of the backend serves all that wait for it.
+type turn struct {
+	arrived time.Time
+	renewed *time.Time // when one of those there last renewed the backend
+}
+
 // renewBackend renews the backend session if this refresh would move the client
 // session on. The answer of a rotation repeated is not a reason to renew again,
 // and neither is a call that waited while another one renewed.
-func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t *turn, sid token.SID, generation uint32) error {
+func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t turn, sid token.SID, generation uint32) error {
 	var rec Record
 	err := m.ask(ctx, "read", func(ctx context.Context) (err error) {
 		rec, err = m.o.Store.Lookup(ctx, sid)
@@ -125,12 +132,12 @@ func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t *turn, sid to
 	if err != nil {
 		return err
 	}
-	if !movesOn(&rec, generation) || t.arrived.Before(t.slot.renewed) {
+	if !movesOn(&rec, generation) || t.arrived.Before(*t.renewed) {
 		return nil
 	}
 	err = iss.Backend.Renew(ctx, sid)
 	if err == nil {
-		t.slot.renewed = time.Now()
+		*t.renewed = time.Now()
 		return nil
 	}
 	if token.KindOf(err) != token.InvalidRefresh {
@@ -155,54 +162,4 @@ func refreshOutcome(o Outcome) string {
 		return string(o)
 	}
 	return "refused"
-}
-
-// turns lets the pass-through refreshes of one session go one after the other,
-// so that one renewal of the backend serves all that wait for it.
-type turns struct {
-	mu sync.Mutex
-	m  map[token.SID]*slot // guarded by mu
-}
-
-type slot struct {
-	refs    int           // guarded by turns.mu
-	gate    chan struct{} // holds the one who may go
-	renewed time.Time     // guarded by the gate
-}
-
-type turn struct {
-	slot    *slot
-	arrived time.Time
-}
-
-func (t *turns) enter(ctx context.Context, sid token.SID) (*turn, error) {
-	t.mu.Lock()
-	s := t.m[sid]
-	if s == nil {
-		s = &slot{gate: make(chan struct{}, 1)}
-		t.m[sid] = s
-	}
-	s.refs++
-	t.mu.Unlock()
-	me := &turn{slot: s, arrived: time.Now()}
-	select {
-	case s.gate <- struct{}{}:
-		return me, nil
-	case <-ctx.Done():
-		t.release(sid, s)
-		return nil, ctx.Err()
-	}
-}
-
-func (t *turns) leave(sid token.SID, me *turn) {
-	<-me.slot.gate
-	t.release(sid, me.slot)
-}
-
-func (t *turns) release(sid token.SID, s *slot) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s.refs--; s.refs == 0 {
-		delete(t.m, sid)
-	}
 }
