@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,43 +75,13 @@ func newMiniredis(t *testing.T) (*redis.Client, func(time.Duration)) {
 }
 
 func TestBackendsKeepTheContractOnRedis(t *testing.T) {
-	addr := startRedis(t)
+	addr := listeningRedis(t, "--databases", "64")
 	var db atomic.Int32
 	upstreamtest.Run(t, func(t *testing.T) upstreamtest.Fixture {
-		rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: addr, DB: int(db.Add(1))})
+		rdb := redis.NewClient(&redis.Options{Addr: addr, DB: int(db.Add(1))})
 		t.Cleanup(func() { rdb.Close() })
 		return backendFixture(t, rdb, func(d time.Duration) { <-time.After(d) })
 	})
-}
-
-// startRedis starts a redis-server of its own on a socket in a temporary folder.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed; install it (apt-get install redis-server) to run this test")
-	}
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "s")
-	cmd := exec.CommandContext(t.Context(), path, "--port", "0", "--unixsocket", socket, "--dir", dir,
-		"--databases", "64", "--save", "", "--appendonly", "yes")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: 40, MaxRetryBackoff: 100 * time.Millisecond})
-	defer rdb.Close()
-	for range 100 {
-		if err = rdb.Ping(t.Context()).Err(); err == nil {
-			return socket
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Fatalf("redis-server does not answer: %v", err)
-	return ""
 }
 
 func TestBackendRecordOutlivesItsSessionByTenMinutes(t *testing.T) {
