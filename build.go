@@ -204,7 +204,7 @@ func (b *builder) route(c config.Route) (*proxy.Route, error) {
 		Grace: c.Tokens.RefreshGrace, RefuseReuse: c.Tokens.RefuseReuse,
 	}
 	if m.Account != nil || m.spoken == nil {
-		base.Source, base.Verifier = "users", b.users
+		base.Source, base.Verifier = session.SourceUsers, b.users
 	} else {
 		base.Source, base.Verifier, base.Backend = "backend:"+m.Name, m.backend, m.backend
 		rt.Own = m.backend.WhoAmI

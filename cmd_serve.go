@@ -103,6 +103,11 @@ func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 // serve answers from now on: not ready until the store was asked, and ready
 // until ctx ends; then it drains.
 func (s *server) serve(ctx context.Context) error {
+	client, err := s.openStore()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	front, ops := s.frontServer(), s.adminServer()
 	failed := make(chan error, 2)
 	go func() { failed <- front.Serve(s.public) }()
@@ -114,11 +119,6 @@ func (s *server) serve(ctx context.Context) error {
 	done := make(chan struct{})
 	starting, abandon := context.WithCancel(ctx)
 	defer abandon()
-	client, err := s.openStore()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	go func() {
 		defer close(done)
 		if g := s.start(starting, client); g != nil {
@@ -217,7 +217,7 @@ func (s *server) drain(front *http.Server) {
 		s.log.Warn("requests were cut off at the end of the drain", "error", err)
 		_ = front.Close()
 	}
-	if g := s.gateway.Load(); g != nil {
+	if g := s.gateway.Load(); g != nil { // a start under way may have come to its end meanwhile
 		g.drain(ctx, s.log)
 	}
 }

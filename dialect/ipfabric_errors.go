@@ -114,7 +114,7 @@ func ipfSetRetry(h http.Header, e *token.Error) {
 	if e.Kind != token.Throttled && e.Kind != token.Unavailable {
 		return
 	}
-	seconds := max(1, wholeSeconds(e.RetryAfter))
+	seconds := int64(e.RetrySeconds())
 	h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	if e.Kind == token.Throttled {
 		h.Set("X-RateLimit-Remaining", "0")

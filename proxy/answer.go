@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -155,7 +154,7 @@ func retryAfter(h http.Header, e *token.Error) {
 	if e.Kind != token.Throttled && e.Kind != token.Unavailable {
 		return
 	}
-	h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
+	h.Set("Retry-After", strconv.Itoa(e.RetrySeconds()))
 }
 
 // problem writes an error as RFC 9457 says.

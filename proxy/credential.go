@@ -97,8 +97,7 @@ func (p *Proxy) guardCookie(x *exchange, c credential) error {
 
 // check proves one credential.
 func (p *Proxy) check(x *exchange, c credential) (*session.Session, token.Caller, error) {
-	ctx := x.r.Context()
-	s, err := p.checkSession(ctx, x, c)
+	s, err := p.checkSession(x, c)
 	if err != nil {
 		return nil, token.Caller{}, err
 	}
@@ -109,7 +108,8 @@ func (p *Proxy) check(x *exchange, c credential) (*session.Session, token.Caller
 	return s, caller, nil
 }
 
-func (p *Proxy) checkSession(ctx context.Context, x *exchange, c credential) (*session.Session, error) {
+func (p *Proxy) checkSession(x *exchange, c credential) (*session.Session, error) {
+	ctx := x.r.Context()
 	switch c.Use {
 	case dialect.UseAPIToken:
 		if x.route.Own != nil {

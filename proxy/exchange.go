@@ -54,7 +54,7 @@ func (x *exchange) measure(m Meter) {
 // nothing was sent yet; the deliberate abort of a broken stream goes on.
 func (p *Proxy) end(x *exchange) {
 	v := recover()
-	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint,err113 // a recovered value is compared, not an error chain
+	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a recovered value is compared, not an error chain
 		x.cause = fmt.Errorf("proxy: panic: %v", v)
 		if x.w.status == 0 {
 			p.fail(x, x.cause)
@@ -66,7 +66,7 @@ func (p *Proxy) end(x *exchange) {
 	}
 	x.meter.Done(x.r.Method, x.w.code(), d)
 	p.logLine(x, d)
-	if v == http.ErrAbortHandler { //nolint:errorlint,err113 // as above
+	if v == http.ErrAbortHandler { //nolint:errorlint // as above
 		panic(v)
 	}
 }

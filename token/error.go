@@ -85,6 +85,13 @@ func (e *Error) Error() string {
 	return s
 }
 
+// RetrySeconds is RetryAfter as the header of that name has it (RFC 9110 section
+// 10.2.3): whole seconds, rounded up, since one who comes back at the time told
+// must be let in; 1 at least.
+func (e *Error) RetrySeconds() int {
+	return max(1, int((e.RetryAfter+time.Second-1)/time.Second))
+}
+
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

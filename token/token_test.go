@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -109,6 +110,16 @@ func TestOnlyCallsThatHandOutCredentialsAreSuch(t *testing.T) {
 	} {
 		if got := op.MintsOrLists(); got != want {
 			t.Errorf("%s.MintsOrLists() = %v; want %v", op, got, want)
+		}
+	}
+}
+
+func TestRetrySecondsAreRoundedUp(t *testing.T) {
+	for after, want := range map[time.Duration]int{
+		0: 1, time.Nanosecond: 1, time.Second: 1, time.Second + 1: 2, 15 * time.Minute: 900, 15*time.Minute - 1: 900,
+	} {
+		if got := (&token.Error{RetryAfter: after}).RetrySeconds(); got != want {
+			t.Errorf("RetrySeconds of %v = %d; want %d", after, got, want)
 		}
 	}
 }
