@@ -30,10 +30,7 @@ func (p *Proxy) tokenCall(x *exchange) (*dialect.Call, *Served, error) {
 		}
 		wrongMethod = wrongMethod || call == nil && known
 	}
-	if err := rt.guard(x.r.URL.Path, wrongMethod); err != nil {
-		return nil, nil, err
-	}
-	return nil, nil, nil
+	return nil, nil, rt.guard(x.r.URL.Path, wrongMethod)
 }
 
 // answers reports whether the gateway answers a call itself.

@@ -158,11 +158,8 @@ func (p *Proxy) authorize(x *exchange, call *dialect.Call) error {
 	if who != nil && !forgivable(who) {
 		return who
 	}
-	if call == nil {
-		call = publicCall(x)
-	}
 	answer := p.o.Policy.Decide(p.question(x))
-	if !answer.Allowed && answer.Rule == "" && call != nil && call.Public {
+	if !answer.Allowed && answer.Rule == "" && isOpenCall(x) {
 		answer = policy.Answer{Allowed: true, Rule: VendorRule, Public: true}
 	}
 	x.rule, x.inject = answer.Rule, !answer.Public || answer.Inject
@@ -185,15 +182,13 @@ func forgivable(err error) bool {
 	return k != token.Malformed && k != token.CrossOrigin
 }
 
-// publicCall returns the vendor's unauthenticated call that a request makes, if
-// it is passed on to a backend of that vendor.
-func publicCall(x *exchange) *dialect.Call {
-	for i := range x.route.Serve {
-		if c, _ := x.route.Serve[i].Dialect.Match(x.r); c != nil && c.Public {
-			return c
-		}
-	}
-	return nil
+// isOpenCall reports whether a request makes the vendor's unauthenticated call,
+// whoever answers it. It is asked only where no rule of the policy decides.
+func isOpenCall(x *exchange) bool {
+	return slices.ContainsFunc(x.route.Serve, func(s Served) bool {
+		call, _ := s.Dialect.Match(x.r)
+		return call != nil && call.Public
+	})
 }
 
 func (p *Proxy) question(x *exchange) policy.Question {
