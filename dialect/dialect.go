@@ -13,6 +13,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,12 @@ type Dialect struct {
 	// Decorate adds the headers that the vendor puts on every answer (7.5's
 	// X-API-Version-Used, Deprecation), where the answer lacks them. Nil: none.
 	Decorate func(*http.Request, http.Header)
+
+	// SecondFactor says what a login does about a user who has one.
+	SecondFactor token.FactorRule
+	// Permit refuses a user whose password is right: the vendor lets only some
+	// have tokens. Nil: everybody may.
+	Permit func(token.Identity) *token.Error
 }
 
 // ID returns "name/profile".
@@ -121,7 +128,8 @@ type Tokens struct {
 	// caller must verify. Failures are *token.Error of kind InvalidAccess, or
 	// ExpiredAccess, with which the Access is returned too. It asks nobody.
 	ParseAccess func(k Keys, text token.Secret) (token.Access, *token.Core, error)
-	// MintRefresh gives a core the vendor's shape.
+	// MintRefresh gives a core the vendor's shape. It and ParseRefresh are nil
+	// where the vendor has no refresh tokens.
 	MintRefresh func(core token.Core, id token.Identity) token.Secret
 	// ParseRefresh reads it back, strictly: one spelling a token.
 	ParseRefresh func(text token.Secret) (token.Core, bool)
@@ -148,11 +156,17 @@ func (s Shape) ParseAccess(text token.Secret) (token.Access, *token.Core, error)
 
 // MintRefresh makes the text of a refresh token; see Tokens.MintRefresh.
 func (s Shape) MintRefresh(core token.Core, id token.Identity) token.Secret {
+	if s.tokens.MintRefresh == nil {
+		return token.Secret{}
+	}
 	return s.tokens.MintRefresh(core, id)
 }
 
 // ParseRefresh reads a refresh token; see Tokens.ParseRefresh.
 func (s Shape) ParseRefresh(text token.Secret) (token.Core, bool) {
+	if s.tokens.ParseRefresh == nil {
+		return token.Core{}, false
+	}
 	return s.tokens.ParseRefresh(text)
 }
 
@@ -181,7 +195,10 @@ type Errors struct {
 // WriteRequest and ReadResponse are nil where the gateway never speaks the call
 // itself.
 type Call struct {
-	Op     token.Op
+	Op token.Op
+	// Also are operations that the same request line may ask for besides; which
+	// one, ReadRequest finds in header and body and says in the grant.
+	Also   []token.Op
 	Method string
 	// Paths are the patterns under which it is served; the first is the one
 	// spoken. {version} stands for a segment like v7 or v7.0, {id} for any one
@@ -200,8 +217,8 @@ type Call struct {
 // Call returns the call of an operation, or nil if the vendor has none.
 func (d *Dialect) Call(op token.Op) *Call {
 	for i := range d.Calls {
-		if d.Calls[i].Op == op {
-			return &d.Calls[i]
+		if c := &d.Calls[i]; c.Op == op || slices.Contains(c.Also, op) {
+			return c
 		}
 	}
 	return nil

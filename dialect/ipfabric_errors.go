@@ -51,14 +51,21 @@ var ipfErrors = []ipfError{
 	{token.BadGateway, 502, "API_BAD_GATEWAY", "The backend gave an answer that cannot be used", false},
 	{token.Unavailable, 503, "API_UNAVAILABLE", "Temporarily unavailable; try again later", false},
 	{token.GatewayTimeout, 504, "API_GATEWAY_TIMEOUT", "The backend did not answer in time", false},
+	{token.NotAcceptable, 406, "API_NOT_ACCEPTABLE", "The answer is JSON", false},
+	{token.UpgradeRequired, 426, "API_UPGRADE_REQUIRED", "Connect with HTTPS", false},
+
+	// This API cannot ask for a second factor, so the login just fails. [I]
+	{token.FactorNeeded, 401, "API_INVALID_CREDENTIALS", "A second factor is needed, which this API cannot ask for; use an API token", true},
 
 	// Of 5.x, read only: no password is wrong, and once a person has approved it
 	// the login succeeds.
 	{token.Unavailable, 403, "API_MISSING_EULA_APPROVAL", "The appliance waits for its EULA to be approved; approve it in the appliance's own pages", false},
 }
 
-// ipfErrorOf returns the line of a kind; that of Internal for an unknown one.
+// ipfErrorOf returns the line of a kind, or of the one that stands for it; that
+// of Internal for an unknown one.
 func ipfErrorOf(k token.Kind) ipfError {
+	k = plainKind(k)
 	last := ipfError{}
 	for _, line := range ipfErrors {
 		if line.kind == k {

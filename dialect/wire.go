@@ -288,3 +288,17 @@ func cookieLife(resp *http.Response, c *http.Cookie, otherwise time.Duration) ti
 // maxAge is the longest life that a cookie is believed to have, in seconds: the
 // 400 days of the revised cookie standard.
 const maxAge = 400 * 86400
+
+// plainKind returns the kind that stands for one of OAuth's in an API that knows
+// neither clients nor grants nor kinds of token; any other kind is its own.
+func plainKind(k token.Kind) token.Kind {
+	switch k {
+	case token.WrongToken:
+		return token.InvalidAccess
+	case token.InvalidClient:
+		return token.BadCredentials
+	case token.UnauthorizedClient, token.UnsupportedGrant, token.InvalidScope:
+		return token.Malformed
+	}
+	return k
+}

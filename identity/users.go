@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,13 +31,18 @@ type User struct {
 	Hash string `yaml:"hash"`
 	// ID is what the token APIs show, 1 to 19 digits. Empty: 13 digits made from
 	// the name, the same in every process (IP Fabric's ids have 10 to 13).
-	ID       string   `yaml:"id"`
-	Email    string   `yaml:"email"`
-	Realm    string   `yaml:"realm"` // a login that names another realm fails
-	Groups   []string `yaml:"groups"`
-	Scopes   []string `yaml:"scopes"`
-	Admin    bool     `yaml:"admin"`
-	Disabled bool     `yaml:"disabled"` // may not log in, and sessions end
+	ID     string   `yaml:"id"`
+	Email  string   `yaml:"email"`
+	Realm  string   `yaml:"realm"` // a login that names another realm fails
+	Groups []string `yaml:"groups"`
+	Scopes []string `yaml:"scopes"`
+	Admin  bool     `yaml:"admin"`
+	// Kind is the type of user that some vendors tell apart: "application" may
+	// have tokens that never expire. Empty: a person.
+	Kind string `yaml:"kind"`
+	// Permissions are those that some vendors ask for by name: "widget".
+	Permissions []string `yaml:"permissions"`
+	Disabled    bool     `yaml:"disabled"` // may not log in, and sessions end
 }
 
 // entry is a user ready to be asked.
@@ -179,6 +185,7 @@ func newEntry(u User) (*entry, []string) {
 		identity: token.Identity{
 			Name: u.Name, ID: u.ID, Email: u.Email, Realm: u.Realm,
 			Groups: u.Groups, Scopes: u.Scopes, Admin: u.Admin,
+			Kind: u.Kind, Permissions: u.Permissions,
 		},
 		hash:     hash,
 		disabled: u.Disabled,
@@ -203,14 +210,19 @@ func checkUser(u User) []string {
 	if !clean(u.Email) || !clean(u.Realm) {
 		msgs = append(msgs, "email and realm must not hold control characters")
 	}
-	for _, s := range append(u.Groups[:len(u.Groups):len(u.Groups)], u.Scopes...) {
-		if s == "" || !clean(s) || strings.ContainsFunc(s, unicode.IsSpace) {
-			msgs = append(msgs, "groups and scopes must be words without spaces")
+	if u.Kind != "" && !isWord(u.Kind) {
+		msgs = append(msgs, "kind must be a word without spaces")
+	}
+	for _, s := range slices.Concat(u.Groups, u.Scopes, u.Permissions) {
+		if !isWord(s) {
+			msgs = append(msgs, "groups, scopes and permissions must be words without spaces")
 			break
 		}
 	}
 	return msgs
 }
+
+func isWord(s string) bool { return s != "" && clean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }
 
 func clean(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 

@@ -196,7 +196,7 @@ func TestBadUsersAreAllNamed(t *testing.T) {
 		`identity: user #8 "e": only argon2id hashes are taken ($argon2id$v=19$…); make one with gatehouse hash-password`,
 		`identity: user #9 "f": id must be 1 to 19 digits, or absent`,
 		`identity: user #10 "g": id must be 1 to 19 digits, or absent`,
-		`identity: user #11 "h": groups and scopes must be words without spaces`,
+		`identity: user #11 "h": groups, scopes and permissions must be words without spaces`,
 		`identity: user #12 "i": email and realm must not hold control characters`,
 	}, "\n")
 	if err == nil {

@@ -20,6 +20,8 @@ var statuses = map[token.Kind]int{
 	token.ExpiredAPIToken: 401, token.LocalAuthOff: 401, token.Denied: 403, token.CrossOrigin: 403, token.NotFound: 404,
 	token.MethodNotAllowed: 405, token.Gone: 410, token.TooLarge: 413, token.UnsupportedMedia: 415, token.Misdirected: 421,
 	token.Throttled: 429, token.BadGateway: 502, token.Unavailable: 503, token.GatewayTimeout: 504,
+	token.FactorNeeded: 401, token.WrongToken: 401, token.InvalidClient: 401, token.UnauthorizedClient: 400,
+	token.UnsupportedGrant: 400, token.InvalidScope: 400, token.NotAcceptable: 406, token.UpgradeRequired: 426,
 }
 
 // fail answers a request that went wrong: the one place where that is done. A

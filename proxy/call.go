@@ -76,7 +76,9 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 	if err != nil {
 		return malformed(err)
 	}
-	grant.Op, grant.Address = call.Op, x.from
+	if grant.Address = x.from; grant.Op == "" {
+		grant.Op = call.Op
+	}
 	set, err := p.perform(x, s, grant)
 	if err != nil {
 		return err

@@ -148,7 +148,7 @@ func (rt *Route) source() string { return rt.Portal.Source }
 // everything else policy decides. A rule that lets anonymous requests through
 // does not mind a credential that fails.
 func (p *Proxy) authorize(x *exchange, call *dialect.Call) error {
-	if call != nil && (call.Op == token.OpLogin || call.Op == token.OpRefresh) {
+	if call != nil && call.Op.ProvesItself() {
 		return nil
 	}
 	who := p.identify(x)

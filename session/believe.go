@@ -170,5 +170,6 @@ func (d *denied) sweep(now int64) {
 // bytes compare at once, which they do as long as the directory is unchanged.
 func same(a, b *token.Identity) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Admin == b.Admin && a.Email == b.Email &&
-		a.Realm == b.Realm && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Scopes, b.Scopes)
+		a.Realm == b.Realm && a.Kind == b.Kind && slices.Equal(a.Permissions, b.Permissions) &&
+		slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Scopes, b.Scopes)
 }

@@ -110,6 +110,14 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		}
 	}
 	id, err := iss.Verifier.Verify(ctx, sid, g)
+	if err == nil && iss.Permit != nil {
+		if refused := iss.Permit(id); refused != nil {
+			err = refused
+			if iss.Backend != nil {
+				iss.Backend.End(sid) // the Verifier logged in there
+			}
+		}
+	}
 	if err == nil {
 		return id, nil
 	}

@@ -65,10 +65,15 @@ type Issuer struct {
 	// RefuseReuse makes a reused refresh token be refused only; false: it ends the
 	// session.
 	RefuseReuse  bool
-	LocalAuthOff bool     // login and Basic are refused
-	Shape        Shape    // how its tokens look
-	Verifier     Verifier // who checks a login
-	Backend      Backend  // pass-through: the backend session that belongs to the session; nil otherwise
+	LocalAuthOff bool // login and Basic are refused
+	// SecondFactor says what a login does about a user who has one.
+	SecondFactor token.FactorRule
+	// Permit refuses, with a *token.Error, a user whose password is right; nil:
+	// everybody may have tokens.
+	Permit   func(token.Identity) *token.Error
+	Shape    Shape    // how its tokens look
+	Verifier Verifier // who checks a login
+	Backend  Backend  // pass-through: the backend session that belongs to the session; nil otherwise
 }
 
 // Shape gives tokens the dialect's form and reads them back; see the fields of

@@ -21,13 +21,36 @@ const (
 	OpListAPITokens  Op = "list_api_tokens"  // the caller's API tokens, never their text
 	OpCreateAPIToken Op = "create_api_token" // a further API token, its text shown once
 	OpDeleteAPIToken Op = "delete_api_token" // revoke one API token by its id
+
+	OpRenew            Op = "renew"             // password and current access token for its successor
+	OpApplicationToken Op = "application_token" // a refresh token for an access token that never expires
+	OpVersions         Op = "versions"          // the versions of the API, for signed-in callers
+	OpAuthorize        Op = "authorize"         // an authorization code for a client (RFC 6749 section 4.1.1)
+	OpCode             Op = "code"              // an authorization code for tokens (RFC 6749 section 4.1.3)
+	OpPoll             Op = "poll"              // how far a pending second factor is
+	OpVerify           Op = "verify"            // whether an access token is good, for a client
+	OpRevoke           Op = "revoke"            // end a token (RFC 7009)
+	OpIntrospect       Op = "introspect"        // what a token is good for (RFC 7662)
+	OpKeys             Op = "keys"              // the public keys of signed tokens (RFC 7517)
+	OpDiscovery        Op = "discovery"         // what the issuer can do and where (RFC 8414)
 )
 
 // MintsOrLists reports whether a call of this kind hands out or lists
 // credentials. In account mode such a call never reaches the backend.
 func (op Op) MintsOrLists() bool {
 	switch op {
-	case OpLogin, OpRefresh, OpListAPITokens, OpCreateAPIToken:
+	case OpLogin, OpRefresh, OpListAPITokens, OpCreateAPIToken, OpRenew, OpApplicationToken, OpAuthorize, OpCode:
+		return true
+	}
+	return false
+}
+
+// ProvesItself reports whether a call of this kind brings its own proof of who
+// calls (a password, a refresh token, a client's secret), or needs none: nobody
+// is signed in when it comes, and no policy decides about it.
+func (op Op) ProvesItself() bool {
+	switch op {
+	case OpLogin, OpRefresh, OpRenew, OpApplicationToken, OpCode, OpPoll, OpRevoke, OpIntrospect, OpKeys, OpDiscovery:
 		return true
 	}
 	return false
@@ -46,7 +69,43 @@ type Grant struct {
 	Address  string // the caller's IP address, for throttling and audit; never sent
 
 	APIToken *APITokenRequest // for the three API token operations
+	Client   *Client          // the OAuth client that asks; nil: the API knows no clients
+	Factor   *Factor          // the answer to a Challenge, with OpLogin; the poll of one, with OpPoll
 }
+
+// Client is how an OAuth client names and proves itself (RFC 6749 section 2.3).
+type Client struct {
+	ID     string
+	Secret Secret // zero: none was sent
+}
+
+// Challenge asks for a second factor, in the words of FortiAuthenticator's token
+// endpoint. Values that a backend made up itself are passed on as they are.
+type Challenge struct {
+	Challenge string // what is asked for: otp
+	Method    string // how it is proved: ftm, ftm-push, ftk, sms, email, dual
+	Session   string // names the challenge; empty: nothing has to be named
+	Status    string // pending; of a poll also success and what else ends it
+	Response  Secret // of a poll that succeeded: what to answer with
+}
+
+// Factor is a caller's answer to a Challenge.
+type Factor struct {
+	Challenge string // as received
+	Method    string
+	Session   string
+	Response  Secret
+}
+
+// FactorRule says what a token API does about a user with a second factor.
+type FactorRule uint8
+
+// The rules. The zero one lets nobody in with half a proof.
+const (
+	FactorRefused FactorRule = iota // it cannot ask: the login fails
+	FactorAsked                     // it asks
+	FactorSkipped                   // the vendor's own page lets the password do
+)
 
 // APITokenRequest asks for an API token, or names the one to delete.
 type APITokenRequest struct {
@@ -93,6 +152,11 @@ type Identity struct {
 	Groups []string `json:"groups,omitempty"`
 	Scopes []string `json:"scopes,omitempty"`
 	Admin  bool     `json:"admin,omitempty"`
+	// Kind is the vendor's type of user: "application" may have tokens that never
+	// expire. Empty: a person.
+	Kind string `json:"kind,omitempty"`
+	// Permissions are the vendor's own, by name: "widget".
+	Permissions []string `json:"permissions,omitempty"`
 }
 
 // Access is what a self-describing access token says. A dialect with opaque

@@ -69,8 +69,8 @@ func TestEveryKindHasAName(t *testing.T) {
 	if got := token.Kind(200).String(); got != "internal" {
 		t.Errorf("an unknown kind = %q; want internal", got)
 	}
-	if last := token.Kinds()[len(token.Kinds())-1]; last != token.GatewayTimeout {
-		t.Errorf("the last kind is %v; want gateway_timeout", last)
+	if last := token.Kinds()[len(token.Kinds())-1]; last != token.UpgradeRequired {
+		t.Errorf("the last kind is %v; want upgrade_required", last)
 	}
 }
 

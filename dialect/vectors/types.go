@@ -29,13 +29,25 @@ type Fixtures struct {
 	Users []struct {
 		Username, Password, ID string
 		Scope                  []string
+		Realm                  string
+		Class                  string // Oracle's class of user
+		Widget                 bool   // FortiAuthenticator's permission of that name
+		Type                   string // ItemPath's type of user
+		MFA                    string // the second factor's method
+		OTP                    string // the code that proves it, in the tests
 	}
 	APITokens []struct {
 		Token, ID, User string
 		Expires         any
 		Expired         bool
 	} `json:"api_tokens"`
-	Clients  []map[string]any  // of an OAuth server
+	Clients []struct { // of an OAuth server
+		ClientID     string `json:"client_id"`
+		ClientSecret string `json:"client_secret"`
+		Type         string
+		AccessTTL    Seconds  `json:"access_ttl"`
+		RedirectURIs []string `json:"redirect_uris"`
+	}
 	Switches map[string]string // name: meaning; Switches has their values
 }
 
@@ -73,6 +85,9 @@ type Switches struct {
 	AccessTTL  Seconds `json:"access_ttl"`
 	RefreshTTL Seconds `json:"refresh_ttl"`
 	Missing    string  // the error code of a call without any credential
+	HTTPSOnly  string  `json:"https_only"`   // "true" refuses calls without TLS
+	Approve    string  `json:"push_approve"` // the session of a pending challenge
+	Deny       string  `json:"push_deny"`
 }
 
 // Apply changes a dialect's settings.
@@ -94,6 +109,7 @@ func (s Switches) Apply(to *dialect.Settings) {
 // A Request is what a client sends; Scope.NewRequest makes it.
 type Request struct {
 	Method, Path string
+	As           string             // which signed-in user drives a spoken vector; empty: c1
 	Headers      map[string]*string // null removes what the body has set
 	Cookies      map[string]string
 	Body         struct {
@@ -129,6 +145,12 @@ type Spoken struct {
 	Upstream struct {
 		Profile, Username, Password string
 		APIToken                    string `json:"api_token"`
+		Version                     string // which version of the API is spoken first
+		ClientID                    string `json:"client_id"`
+		ClientSecret                string `json:"client_secret"`
+		TOTPSeed                    string `json:"totp_seed"`         // base32
+		ApplicationToken            bool   `json:"application_token"` // log in only to get one
+		StaticToken                 string `json:"static_token"`
 	}
 	MaxRetries int `json:"max_retries"` // for the reader: the exchanges say what happens
 	Timeline   []Item
