@@ -73,6 +73,12 @@ type Settings struct {
 	RefreshLength    int           // characters of a refresh token, where the vendor lets one set it
 	MissingTokenCode string        // the error code of a call without any credential
 	LocalAuthOff     bool          // login and Basic are refused; API tokens still work
+	HTTPSOnly        bool          // calls without TLS are refused, where the vendor does so
+
+	// Of a spoken dialect: which versions of the API to speak, and the name of the
+	// form field that carries the token to be renewed, where the page does not say.
+	Versions     []string
+	RenewalField string
 }
 
 // Dialect is one profile of one vendor's token API, as a table. What a vendor
@@ -99,12 +105,42 @@ type Dialect struct {
 	// X-API-Version-Used, Deprecation), where the answer lacks them. Nil: none.
 	Decorate func(*http.Request, http.Header)
 
+	// Versions are those of the API that the gateway may speak, the preferred one
+	// first: a login that is answered 404 is tried once under the next. Nil: the
+	// profile's alone.
+	Versions []string
+	// Pin is what the backend ties to an access token. Nil: nothing.
+	Pin *Pin
+
 	// SecondFactor says what a login does about a user who has one.
 	SecondFactor token.FactorRule
 	// Permit refuses a user whose password is right: the vendor lets only some
 	// have tokens. Nil: everybody may.
 	Permit func(token.Identity) *token.Error
 }
+
+// Pin is something that a backend gives to one access token and takes back when
+// that token ends: a lock on its configuration. Who holds it must go on with
+// that token or, where the vendor has such a renewal, with its successors, and
+// nobody else may use them meanwhile.
+type Pin struct {
+	// Step says what a request does about the pin if the backend answers it with
+	// a success.
+	Step func(*http.Request) PinStep
+	// Release is the call that gives the pin back, under a version of the API;
+	// it is sent with the token that holds it.
+	Release func(version string) (method, path string)
+}
+
+// PinStep is what a request does about a pin.
+type PinStep uint8
+
+// The steps.
+const (
+	PinNone PinStep = iota
+	PinTake
+	PinRelease
+)
 
 // ID returns "name/profile".
 func (d *Dialect) ID() string { return d.Name + "/" + d.Profile }
