@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,22 +32,18 @@ func TestSpokenVectors(t *testing.T) {
 
 func runSpoken(t *testing.T, f vectors.File, v vectors.Spoken, keys session.KeyStore) {
 	up := &vectors.Script{}
-	s := &issuer{t: t, file: f, outside: memoryOutside(t, f, keys, up)}
-	acct := &config.Account{
-		Username: v.Upstream.Username, Password: token.NewSecret(v.Upstream.Password), APIToken: token.NewSecret(v.Upstream.APIToken),
-	}
+	s := &issuer{t: t, file: f, outside: memoryOutside(t, f, keys, up), cookies: map[string]string{}}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", DegradedFor: time.Minute,
 		Drain: config.Drain{Timeout: time.Second, LogoutBackends: true},
 		Backends: []config.Backend{{
-			Name: "backend", URL: &url.URL{Scheme: "https", Host: "backend.test"}, Speak: f.Family.Name + "/" + v.Upstream.Profile, Account: acct,
+			Name: "backend", URL: &url.URL{Scheme: "https", Host: "backend.test"}, Speak: f.Family.Name + "/" + profileOf(v), Account: accountOf(v),
 		}},
 		Routes: []config.Route{{Name: "route", Path: "/", Backend: "backend"}},
 	}
 	s.start()
 	defer func() { s.halt() }()
 	for i, step := range v.Timeline {
-		// The browser session outlives the vector: it is signed in anew for each drive.
 		up.Expect(step.Exchanges, step.Concurrent > 1)
 		switch {
 		case step.Shutdown:
@@ -55,6 +52,9 @@ func runSpoken(t *testing.T, f vectors.File, v vectors.Spoken, keys session.KeyS
 			s.drive(step)
 		default:
 			time.Sleep(step.Advance.Duration()) // in the bubble
+			if step.Advance.Duration() >= portalLife {
+				clear(s.cookies) // the browser sessions are over too
+			}
 		}
 		synctest.Wait()
 		if err := up.Faults(); err != nil {
@@ -63,10 +63,30 @@ func runSpoken(t *testing.T, f vectors.File, v vectors.Spoken, keys session.KeyS
 	}
 }
 
+// profileOf is the profile by which the backend is spoken to. Where a dialect has
+// versions of its API for profiles, a vector names the version.
+func profileOf(v vectors.Spoken) string {
+	return cmp.Or(v.Upstream.Profile, strings.TrimPrefix(v.Upstream.Version, "v"))
+}
+
+func accountOf(v vectors.Spoken) *config.Account {
+	up := v.Upstream
+	return &config.Account{
+		Username: up.Username, Password: token.NewSecret(up.Password), APIToken: token.NewSecret(up.APIToken + up.StaticToken),
+	}
+}
+
+// drivers are the users of the gateway who drive the spoken vectors.
+var drivers = []string{"c1", "alice", "bob"}
+
 // drive sends one request, n times at once, as a signed-in user.
 func (s *issuer) drive(step vectors.Item) {
 	s.t.Helper()
-	cookie := s.signIn()
+	as := cmp.Or(step.Drive.As, drivers[0])
+	if s.cookies[as] == "" {
+		s.cookies[as] = s.signIn(as)
+	}
+	cookie := s.cookies[as]
 	var wg sync.WaitGroup
 	for range max(1, step.Concurrent) {
 		wg.Go(func() {
@@ -83,9 +103,9 @@ func (s *issuer) drive(step vectors.Item) {
 }
 
 // signIn posts the sign-in form and returns the cookie of the browser session.
-func (s *issuer) signIn() string {
+func (s *issuer) signIn(name string) string {
 	s.t.Helper()
-	form := url.Values{"username": {"c1"}, "password": {"c1-password"}}.Encode()
+	form := url.Values{"username": {name}, "password": {name + "-password"}}.Encode()
 	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "/.gatehouse/sign-in", strings.NewReader(form))
 	r.Host = "localhost"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

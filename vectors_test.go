@@ -71,6 +71,7 @@ type issuer struct {
 	t       *testing.T
 	file    vectors.File
 	set     dialect.Settings
+	cookies map[string]string // browser sessions by user, of spoken vectors
 	cfg     *config.Config
 	outside outside
 	gateway *gateway
@@ -123,9 +124,21 @@ func fixtureUsers(t *testing.T, f vectors.File) *identity.Users {
 		fixtureHashes.Store(password, h)
 		return h
 	}
-	list := []identity.User{{Name: "c1", ID: "1000000001", Hash: hash("c1-password"), Scopes: []string{"read"}}}
+	var list []identity.User
+	for _, name := range drivers {
+		list = append(list, identity.User{Name: name, Hash: hash(name + "-password"), Scopes: []string{"read"}})
+	}
 	for _, u := range f.Fixtures.Users {
-		list = append(list, identity.User{Name: u.Username, ID: u.ID, Hash: hash(u.Password), Scopes: u.Scope})
+		user := identity.User{
+			Name: u.Username, ID: u.ID, Hash: hash(u.Password), Scopes: u.Scope, Realm: u.Realm, Admin: u.Class == "admin",
+		}
+		if u.Type == "application" {
+			user.Kind = u.Type
+		}
+		if u.Widget {
+			user.Permissions = []string{"widget"}
+		}
+		list = append(list, user)
 	}
 	users, err := identity.NewUsers(list)
 	if err != nil {
@@ -134,9 +147,15 @@ func fixtureUsers(t *testing.T, f vectors.File) *identity.Users {
 	return users
 }
 
+// resources are the simulated backends of the dialects, behind the token API.
+var resources = map[string]func(*issuer) http.Handler{
+	"ipfabric": func(*issuer) http.Handler { return demo.Fabric() },
+}
+
 func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, keys session.KeyStore) {
 	name := f.Family.Name + "/" + profile
-	s := &issuer{t: t, file: f, outside: memoryOutside(t, f, keys, demo.Local{Handler: demo.Fabric()})}
+	s := &issuer{t: t, file: f}
+	s.outside = memoryOutside(t, f, keys, demo.Local{Handler: resources[f.Family.Name](s)})
 	tokens := config.Tokens{VendorLogout: true}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,
@@ -152,7 +171,7 @@ func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, k
 			continue
 		}
 		if step.Control != nil {
-			s.control(step.Control)
+			s.control(step.Control, vars)
 			continue
 		}
 		rec := s.do(vars.NewRequest(t, *step.Request))
@@ -184,11 +203,14 @@ func (s *issuer) seedAPITokens() {
 	time.Sleep(2 * time.Second) // in the bubble: no time passes outside
 }
 
-func (s *issuer) control(c *vectors.Control) {
+func (s *issuer) control(c *vectors.Control, vars vectors.Scope) {
 	s.t.Helper()
 	time.Sleep(c.Advance.Duration()) // in the bubble
 	if c.Set == nil {
 		return
+	}
+	if id := vars.Fill(c.Set.Approve + c.Set.Deny); id != "" {
+		s.t.Fatalf("nobody can decide about the challenge %s", id)
 	}
 	s.halt()
 	c.Set.Apply(&s.set)

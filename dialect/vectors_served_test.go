@@ -25,6 +25,7 @@ type stage struct {
 	settings   dialect.Settings
 	fixtures   vectors.Fixtures
 	vars       vectors.Scope
+	user       string // who logged in last
 	generation uint32
 	sid        token.SID
 }
@@ -57,12 +58,7 @@ func (s *stage) step(name string, req vectors.Request, want vectors.Response) *d
 	r := s.vars.NewRequest(s, req)
 	call, _ := s.d.Match(r)
 	if call == nil {
-		e := s.d.Admit(r)
-		if _, guarded := s.d.Guards(r.URL.Path); e == nil || !guarded {
-			s.Errorf("%s: %s %s is no call of %s and not refused", name, req.Method, req.Path, s.d.ID())
-			return nil
-		}
-		s.answer(name, r, want, func(w http.ResponseWriter) error { s.d.Errors.Write(w, r, e); return nil })
+		s.noCall(name, r, want)
 		return nil
 	}
 	grant, err := call.ReadRequest(r)
@@ -74,8 +70,8 @@ func (s *stage) step(name string, req vectors.Request, want vectors.Response) *d
 		s.answer(name, r, want, func(w http.ResponseWriter) error { s.d.Errors.Write(w, r, e); return nil })
 		return call
 	}
-	if grant.Op != call.Op {
-		s.Errorf("%s: the grant is for %s; want %s", name, grant.Op, call.Op)
+	if grant.Op != call.Op && !slices.Contains(call.Also, grant.Op) {
+		s.Errorf("%s: the grant is for %s; want %s or one of %s", name, grant.Op, call.Op, call.Also)
 	}
 	s.roundTripRequest(name, call, grant)
 	if isGone(want) {
@@ -85,10 +81,24 @@ func (s *stage) step(name string, req vectors.Request, want vectors.Response) *d
 		s.failure(name, r, want)
 		return call
 	}
-	set := s.set(call.Op)
+	set := s.set(grant)
 	resp := s.answer(name, r, want, func(w http.ResponseWriter) error { return call.WriteResponse(w, set) })
 	s.readBack(name, call, set, resp)
 	return call
+}
+
+// noCall is for a request that is none of the token API: a resource, or a call
+// that the dialect refuses to serve.
+func (s *stage) noCall(name string, r *http.Request, want vectors.Response) {
+	s.Helper()
+	if s.d.Admit == nil {
+		return // it is answered behind the gateway, or by its error for no credential
+	}
+	if e := s.d.Admit(r); e != nil {
+		s.answer(name, r, want, func(w http.ResponseWriter) error { s.d.Errors.Write(w, r, e); return nil })
+	} else if _, guarded := s.d.Guards(r.URL.Path); guarded {
+		s.Errorf("%s: %s %s is no call of %s and not refused", name, r.Method, r.URL.Path, s.d.ID())
+	}
 }
 
 // roundTripRequest checks that the grant survives being spoken and served again.
@@ -105,7 +115,7 @@ func (s *stage) roundTripRequest(name string, call *dialect.Call, grant token.Gr
 		return
 	}
 	again, _ := s.d.Match(r)
-	if again == nil || again.Op != call.Op {
+	if again != call {
 		s.Errorf("%s: the spoken %s %s is not served as %s", name, r.Method, r.URL.Path, call.Op)
 		return
 	}
@@ -118,25 +128,40 @@ func (s *stage) roundTripRequest(name string, call *dialect.Call, grant token.Gr
 	}
 }
 
-// set makes what the gateway would answer to a call.
-func (s *stage) set(op token.Op) token.Set {
+// set makes what the gateway would answer to a grant.
+func (s *stage) set(g token.Grant) token.Set {
 	s.Helper()
-	user := s.fixtures.Users[0]
-	id := token.Identity{Name: user.Username, ID: user.ID, Scopes: user.Scope}
-	switch op {
-	case token.OpLogin, token.OpRefresh:
-		return s.tokens(id)
+	if g.Username != "" {
+		s.user = g.Username
+	}
+	id := s.identity()
+	switch g.Op {
+	case token.OpLogin, token.OpRefresh, token.OpRenew:
+		set := s.tokens(id)
+		set.Op = g.Op
+		return set
 	case token.OpWhoAmI:
 		return token.Set{Identity: token.Identity{Name: id.Name, ID: id.ID}}
 	case token.OpListAPITokens, token.OpCreateAPIToken:
 		fixture := s.fixtures.APITokens[0]
 		item := token.APIToken{ID: fixture.ID, UserID: id.ID, Username: id.Name, Scopes: id.Scopes}
-		if op == token.OpCreateAPIToken {
+		if g.Op == token.OpCreateAPIToken {
 			item.Text = token.NewSecret(fixture.Token)
 		}
 		return token.Set{APITokens: []token.APIToken{item}}
 	}
 	return token.Set{}
+}
+
+// identity is that of the user who logged in last, or of the first there is.
+func (s *stage) identity() token.Identity {
+	user := s.fixtures.Users[0]
+	for _, u := range s.fixtures.Users {
+		if u.Username == s.user {
+			user = u
+		}
+	}
+	return token.Identity{Name: user.Username, ID: user.ID, Scopes: user.Scope, Admin: user.Class == "admin", Kind: user.Type}
 }
 
 func (s *stage) tokens(id token.Identity) token.Set {
@@ -166,20 +191,52 @@ func isGone(want vectors.Response) bool {
 	return !slices.ContainsFunc(want.Status, func(code int) bool { return code != 404 && code != 405 && code != 410 })
 }
 
-// failure reads the failure that the vector states and writes it again.
+// failure reads the failure that the vector states, in the vendor's form, and
+// writes it again. A vector that states a status alone says too little for that.
 func (s *stage) failure(name string, r *http.Request, want vectors.Response) {
 	s.Helper()
-	fields, _ := want.Body.JSON.(map[string]any)
-	code, _ := fields["code"].(string)
-	if strings.HasPrefix(code, "$var:") {
-		code = s.vars[strings.TrimPrefix(code, "$var:")]
+	h, body := s.stated(want)
+	if body == "" {
+		return
 	}
-	body := fmt.Sprintf(`{"code":%q,"message":"x"}`, code)
-	e := s.d.Errors.Read(want.Status[0], http.Header{}, []byte(body))
+	e := s.d.Errors.Read(want.Status[0], h, []byte(body))
 	if e.Kind == token.BadGateway || e.Kind == token.Internal {
 		s.Errorf("%s: a failure that the vector states is read as %s", name, e.Kind)
 	}
 	s.answer(name, r, want, func(w http.ResponseWriter) error { s.d.Errors.Write(w, r, e); return nil })
+}
+
+// stated makes an answer of what a vector says of its body: literal values as
+// they are, x where anything will do.
+func (s *stage) stated(want vectors.Response) (http.Header, string) {
+	literal := func(v any) string {
+		text, ok := v.(string)
+		if name, is := strings.CutPrefix(text, "$var:"); is {
+			return s.vars[name]
+		}
+		if !ok || strings.HasPrefix(text, "$") {
+			return "x"
+		}
+		return text
+	}
+	if message, ok := want.Body.XML["response/messages/errorMessage"]; ok {
+		return http.Header{"Content-Type": {"application/xml"}}, "<response><data/><messages><errorMessage>" + literal(message) + "</errorMessage></messages><links/></response>"
+	}
+	fields, _ := want.Body.JSON.(map[string]any)
+	said := map[string]string{}
+	for key, v := range fields {
+		if text, ok := v.(string); ok && text != "$absent" && !strings.HasPrefix(text, "$opt:") && key != "$closed" {
+			said[key] = literal(v)
+		}
+	}
+	if len(said) == 0 {
+		return nil, ""
+	}
+	b, err := json.Marshal(said)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return http.Header{"Content-Type": {"application/json"}}, string(b)
 }
 
 // answer lets write answer r and holds the answer, with what the dialect adds to
@@ -213,9 +270,10 @@ func (s *stage) readBack(name string, call *dialect.Call, want token.Set, resp *
 		// A body does not say how long its tokens live; the vendor's default holds.
 		want.ExpiresIn, want.RefreshExpiresIn = got.ExpiresIn, got.RefreshExpiresIn
 	}
-	if call.Op == token.OpRefresh && !s.d.Tokens.Rotates {
+	if want.Op == token.OpRefresh && !s.d.Tokens.Rotates {
 		want.Refresh = token.Secret{} // not told again
 	}
+	want.Op = "" // not told either
 	if diff := cmp.Diff(want, got, revealed, emptyIsNil); diff != "" {
 		s.Errorf("%s: the set changed on the way (-written +read):\n%s", name, diff)
 	}

@@ -2,6 +2,8 @@ package dialect_test
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/dialect/vectors"
@@ -29,75 +31,124 @@ func runSpoken(t *testing.T, name string, v vectors.Spoken, touched map[token.Op
 	d := mustOpen(t, name, dialect.Settings{})
 	for i, item := range v.Timeline {
 		for _, x := range item.Exchanges {
-			grant := token.Grant{
-				Username: v.Upstream.Username, Password: token.NewSecret(v.Upstream.Password),
-				Refresh: token.NewSecret(x.Expect.RefreshToken), Access: token.NewSecret(x.Expect.AccessToken),
-			}
 			h, body := x.Reply.Header(), x.Reply.Text()
 			if x.Reply.Status >= 400 {
 				failsBothWays(t, d, x.Reply.Status, h, body)
 			}
-			call := spokenCall(d, x.Expect, grant)
+			call, op := spokenCall(t, d, x.Expect, grantFor(v, x.Expect))
 			if call == nil {
 				continue // a resource of the backend
 			}
-			touched[call.Op] = true
-			sent := speaks(t, d, call, grant, x.Expect)
-			if sent && x.Reply.Status < 300 {
-				answersBothWays(t, call, answered(x.Reply.Status, h, body), fmt.Sprintf("item %d: %s", i, call.Op))
+			touched[op] = true
+			if x.Reply.Status < 300 {
+				answersBothWays(t, call, op, answered(x.Reply.Status, h, body), fmt.Sprintf("item %d: %s", i, op))
 			}
 		}
 	}
 }
 
-func spokenCall(d *dialect.Dialect, want vectors.Expect, g token.Grant) *dialect.Call {
-	for i := range d.Calls {
-		c := &d.Calls[i]
-		err := vectors.Scope{}.Match("path", want.Path, c.SpokenPath(d.Profile, g))
-		if c.Method == want.Method && c.WriteRequest != nil && err == nil {
-			return c
+// grantFor is what the gateway would present in order to send what the vector
+// expects.
+func grantFor(v vectors.Spoken, want vectors.Expect) token.Grant {
+	said := map[string]string{}
+	fields, _ := want.Body.JSON.(map[string]any)
+	for key, value := range fields {
+		if text, ok := value.(string); ok && !strings.HasPrefix(text, "$") {
+			said[key] = text
 		}
 	}
-	return nil
+	header, _ := want.Headers["Authorization"].(string)
+	bearer, _ := strings.CutPrefix(header, "Bearer ")
+	_, poll, _ := strings.Cut(want.Path, "?s=")
+	g := token.Grant{
+		Username: v.Upstream.Username, Password: token.NewSecret(v.Upstream.Password),
+		Refresh: token.NewSecret(cmp.Or(want.RefreshToken, said["refresh_token"], bearer)),
+		Access:  token.NewSecret(cmp.Or(want.AccessToken, want.BodyToken, said["token"], bearer)),
+	}
+	if v.Upstream.ClientID != "" {
+		g.Client = &token.Client{ID: v.Upstream.ClientID, Secret: token.NewSecret(v.Upstream.ClientSecret)}
+	}
+	if session := cmp.Or(poll, said["session"]); said["challenge"] != "" || session != "" {
+		g.Factor = &token.Factor{
+			Challenge: said["challenge"], Method: said["method"], Session: session,
+			Response: token.NewSecret(cmp.Or(said["challenge_response"], "123456")),
+		}
+	}
+	return g
+}
+
+// spokenCall returns the call and operation that send what is expected; nil if
+// it is none of the token API.
+func spokenCall(t *testing.T, d *dialect.Dialect, want vectors.Expect, g token.Grant) (*dialect.Call, token.Op) {
+	t.Helper()
+	var fault error
+	for i := range d.Calls {
+		c := &d.Calls[i]
+		for _, op := range append([]token.Op{c.Op}, c.Also...) {
+			g.Op = op
+			if path, _, _ := strings.Cut(want.Path, "?"); c.Method != want.Method || c.WriteRequest == nil ||
+				(vectors.Scope{}).Match("path", path, c.SpokenPath(spokenVersion(d), g)) != nil {
+				continue
+			}
+			err := speaks(t, d, c, g, want)
+			if err == nil {
+				return c, op
+			}
+			fault = errors.Join(fault, err)
+		}
+	}
+	if fault != nil {
+		t.Error(fault)
+	}
+	return nil, ""
+}
+
+// spokenVersion is the version of the API that a dialect speaks first.
+func spokenVersion(d *dialect.Dialect) string {
+	if len(d.Versions) > 0 {
+		return d.Versions[0]
+	}
+	return d.Profile
 }
 
 // speaks checks what the gateway sends for a grant.
-func speaks(t *testing.T, d *dialect.Dialect, call *dialect.Call, g token.Grant, want vectors.Expect) bool {
+func speaks(t *testing.T, d *dialect.Dialect, call *dialect.Call, g token.Grant, want vectors.Expect) error {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), call.Method, call.SpokenPath(d.Profile, g), nil)
+	r := httptest.NewRequestWithContext(t.Context(), call.Method, call.SpokenPath(spokenVersion(d), g), nil)
 	if err := call.WriteRequest(r, g); err != nil {
-		t.Errorf("WriteRequest(%s): %v", call.Op, err)
-		return false
+		return fmt.Errorf("WriteRequest(%s): %w", g.Op, err)
 	}
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	errs := []error{}
 	if err := want.Check(r, b); err != nil {
-		t.Errorf("%s: %v", call.Op, err)
+		errs = append(errs, fmt.Errorf("%s: %w", g.Op, err))
 	}
 	// A backend takes more carriers than these, which are the ones we speak.
 	if s := want.RefreshToken; s != "" && !bytes.Contains(b, []byte(`"`+s+`"`)) {
-		t.Errorf("%s does not carry the refresh token %s in its body: %s", call.Op, s, b)
+		errs = append(errs, fmt.Errorf("%s does not carry the refresh token %s in its body: %s", g.Op, s, b))
 	}
 	if s := want.AccessToken; s != "" && r.Header.Get("Authorization") != "Bearer "+s {
-		t.Errorf("%s does not carry the access token %s in its header", call.Op, s)
+		errs = append(errs, fmt.Errorf("%s does not carry the access token %s in its header", g.Op, s))
 	}
-	return true
+	return errors.Join(errs...)
 }
 
 // answersBothWays checks that a backend's answer, read, written by the served
 // side and read again, is the same.
-func answersBothWays(t *testing.T, call *dialect.Call, resp *http.Response, name string) {
+func answersBothWays(t *testing.T, call *dialect.Call, op token.Op, resp *http.Response, name string) {
 	t.Helper()
 	set, err := call.ReadResponse(resp)
 	if err != nil {
 		t.Errorf("%s: ReadResponse: %v", name, err)
 		return
 	}
-	if (call.Op == token.OpLogin || call.Op == token.OpRefresh) && set.Access.IsZero() {
+	if (op == token.OpLogin || op == token.OpRefresh || op == token.OpRenew) && set.Access.IsZero() {
 		t.Errorf("%s: no access token in the answer", name)
 	}
+	set.Op = op
 	rec := httptest.NewRecorder()
 	if err := call.WriteResponse(rec, set); err != nil {
 		t.Errorf("%s: WriteResponse: %v", name, err)
@@ -106,7 +157,8 @@ func answersBothWays(t *testing.T, call *dialect.Call, resp *http.Response, name
 	if err != nil {
 		t.Errorf("%s: ReadResponse(WriteResponse(set)): %v", name, err)
 	}
-	if diff := cmp.Diff(set, again, revealed, emptyIsNil); diff != "" {
+	again.Op = op
+	if diff := gocmp.Diff(set, again, revealed, emptyIsNil); diff != "" {
 		t.Errorf("%s: the set changed on the way (-read +read back):\n%s", name, diff)
 	}
 }

@@ -83,6 +83,7 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 	if err != nil {
 		return err
 	}
+	set.Op = grant.Op
 	x.decorate()
 	if err := call.WriteResponse(x.w, set); err != nil {
 		return token.Fail(token.Internal, "", err)

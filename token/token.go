@@ -135,6 +135,7 @@ type APIToken struct {
 // Set is what an issuer answers to a grant. In the served direction it is what
 // the dialect writes, in the spoken direction what it read.
 type Set struct {
+	Op               Op // what it answers, where one call stands for several operations
 	Access           Secret
 	Refresh          Secret        // empty: unchanged, or the vendor has none
 	ExpiresIn        time.Duration // of Access; 0: never

@@ -11,7 +11,9 @@ import (
 
 var placeholder = regexp.MustCompile(`\{\{([a-z0-9_]+)(?:\(([^)]*)\))?\}\}`)
 
-// fill inserts captured values and the functions of the format.
+// Fill inserts captured values and the functions of the format.
+func (s Scope) Fill(text string) string { return s.fill(text) }
+
 func (s Scope) fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(m string) string {
 		g := placeholder.FindStringSubmatch(m)

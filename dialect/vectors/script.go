@@ -146,8 +146,8 @@ func (x Expect) checkBody(body string) error {
 	if x.BodyToken != "" && !strings.Contains(body, x.BodyToken) {
 		errs = append(errs, fmt.Errorf("the body does not contain the token %s", x.BodyToken))
 	}
-	if x.BodyNoToken != "" && strings.Contains(body, x.BodyNoToken) {
-		errs = append(errs, fmt.Errorf("the body contains the token %s", x.BodyNoToken))
+	if x.BodyNoToken && body != "" {
+		errs = append(errs, fmt.Errorf("the body has %d bytes, which may be a token", len(body)))
 	}
 	return errors.Join(errs...)
 }

@@ -185,7 +185,7 @@ type Expect struct {
 		Raw  any // a matcher of the text
 	}
 	BodyToken    string   `json:"body_contains_token"`
-	BodyNoToken  string   `json:"body_contains_no_token"`
+	BodyNoToken  bool     `json:"body_contains_no_token"` // the body is empty
 	AccessToken  string   `json:"carries_access_token"`
 	RefreshToken string   `json:"carries_refresh_token"`
 	NotContains  []string `json:"not_contains"` // neither in the header nor in the body
