@@ -120,7 +120,7 @@ func userNodes(doc *yaml.Node) ([]*yaml.Node, []FileError) {
 	return top.Content, nil
 }
 
-var userKeys = []string{"name", "hash", "id", "email", "realm", "groups", "scopes", "admin", "disabled"}
+var userKeys = []string{"name", "hash", "id", "email", "realm", "groups", "scopes", "admin", "kind", "permissions", "disabled"}
 
 // readUser reads one user. Keys are checked here and not by the YAML library,
 // whose message would name a Go type.

@@ -249,7 +249,7 @@ func TestUsersFileFaultsHaveLines(t *testing.T) {
 		{"hash in braces", "- {name: a, hash: " + hash + "}\n", "FILE:1: the hash falls apart at its commas; put it in quotes\nFILE:1: the hash falls apart at its commas; put it in quotes"},
 		{"syntax", "- {name: a\n- b", "FILE:3: did not find expected ',' or '}'"},
 		{"two documents", row + "---\n" + row, "FILE: yaml: expected single document, found multiple"},
-		{"unknown key", row + "- name: b\n  hash: " + hash + "\n  group: [x]\n", `FILE:4: unknown key "group"; a user has name, hash, id, email, realm, groups, scopes, admin, disabled`},
+		{"unknown key", row + "- name: b\n  hash: " + hash + "\n  group: [x]\n", `FILE:4: unknown key "group"; a user has name, hash, id, email, realm, groups, scopes, admin, kind, permissions, disabled`},
 		{"password", "- name: b\n  password: hunter2\n", "FILE:2: passwords are not kept here; put the output of gatehouse hash-password under hash"},
 		{"null", "- name: b\n  hash: " + hash + "\n  groups: [~]\n", "FILE:3: groups has no value"},
 		{"type", "- name: b\n  hash: " + hash + "\n  admin: maybe\n", "FILE:3: cannot construct !!str `maybe` into bool"},

@@ -43,6 +43,7 @@ func (g *gateway) client(t testing.TB) *client {
 // header says otherwise.
 type request struct {
 	method, path, body string
+	host               string // empty: that of the URL
 	header             http.Header
 }
 
@@ -83,6 +84,9 @@ func (c *client) do(ctx context.Context, q request) (answer, error) {
 	}
 	for k, vs := range q.header {
 		r.Header[k] = vs
+	}
+	if q.host != "" {
+		r.Host = q.host
 	}
 	if q.body != "" && r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")

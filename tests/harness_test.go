@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -102,10 +103,26 @@ func (s settings) with(pairs ...string) settings {
 	return c
 }
 
+// plain marks the name of a variable that has no prefix.
+const plain = "="
+
+// withPlain is with for variables of the operator's own, without the prefix.
+func (s settings) withPlain(pairs ...string) settings {
+	named := slices.Clone(pairs)
+	for i := 0; i < len(named); i += 2 {
+		named[i] = plain + named[i]
+	}
+	return s.with(named...)
+}
+
 // environ is all that a process started by a test sees.
 func (s settings) environ() []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GORACE=halt_on_error=1"}
 	for k, v := range s {
+		if name, ok := strings.CutPrefix(k, plain); ok {
+			env = append(env, name+"="+v)
+			continue
+		}
 		env = append(env, "GATEHOUSE_"+k+"="+v)
 	}
 	return env

@@ -40,7 +40,7 @@ func usersFile(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return writeFile(t, "users.yaml", fmt.Sprintf(`users:
-  - {name: alice, id: "1001", hash: %[1]q, groups: [network], scopes: [read, write]}
+  - {name: alice, id: "1001", hash: %[1]q, groups: [network], scopes: [read, write], permissions: [widget]}
   - {name: rita, id: "1002", hash: %[1]q, scopes: [read]}
   - {name: root, id: "1003", hash: %[1]q, scopes: [read, write, settings, team], admin: true}
 `, hash))
