@@ -46,6 +46,7 @@ type outside struct {
 // gateway is everything behind the listeners.
 type gateway struct {
 	front    *proxy.Proxy
+	options  proxy.Options // what front was made of
 	sessions *session.Manager
 	backends []*upstream.Backend
 }
@@ -78,10 +79,25 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 		return nil, err
 	}
 	o.metrics.Declare(declared(routes, rules))
-	g.front = proxy.New(proxy.Options{
+	g.options = proxy.Options{
 		Routes: routes, Sessions: g.sessions, Policy: rules, Pages: b.portal, Edge: b.edge, Recorder: o.metrics, Log: o.log,
-	})
+	}
+	g.front = proxy.New(g.options)
 	return g, nil
+}
+
+// alone is a front door with only the route of that name, under any host.
+func (g *gateway) alone(route string) *proxy.Proxy {
+	o := g.options
+	o.Routes = nil
+	for _, rt := range g.options.Routes {
+		if rt.Name == route {
+			only := *rt
+			only.Host = ""
+			o.Routes = []*proxy.Route{&only}
+		}
+	}
+	return proxy.New(o)
 }
 
 func keyring(cfg *config.Config) (*seal.Keyring, error) {

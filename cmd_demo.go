@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,24 +20,27 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
+	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-const (
-	demoDialect = "ipfabric/7.0"
-	demoHost    = "ipfabric.localhost"
-)
-
-// runDemo starts a simulated backend and the gateway before it, prints the
+// runDemo starts the simulated backends and the gateway before them, prints the
 // table, and serves until ctx ends.
 func runDemo(ctx context.Context, _ []string, std streams) error {
 	log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	backend, err := startFabric(ctx, "127.0.0.1:0", log)
+	places := demo.Places{}
+	for _, sim := range demo.Simulations {
+		b, err := startSimulation(ctx, sim, "127.0.0.1:0", log)
+		if err != nil {
+			return err
+		}
+		defer b.stop()
+		places.Backends = append(places.Backends, demo.Place{Simulation: sim, Backend: b.url().String()})
+	}
+	cfg, err := demoConfig(places.Backends)
 	if err != nil {
 		return err
 	}
-	defer backend.stop()
-	cfg := demoConfig(backend.url(), setting("GATEHOUSE_LISTEN", "127.0.0.1:8080"), setting("GATEHOUSE_ADMIN_LISTEN", "127.0.0.1:9090"))
 	s := newServer(cfg, log)
 	if s.users, err = demoUsers(demo.Users()); err != nil {
 		return err
@@ -43,30 +48,55 @@ func runDemo(ctx context.Context, _ []string, std streams) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	second, err := listen(ctx, "the port after GATEHOUSE_LISTEN", next(s.public.Addr()))
-	if err != nil {
-		return err
+	places.Gateway, places.Admin = "http://"+s.public.Addr().String(), "http://"+s.admin.Addr().String()
+	for i := range places.Backends {
+		at := &places.Backends[i]
+		l, err := listen(ctx, "a port after GATEHOUSE_LISTEN", after(s.public.Addr(), i+1))
+		if err != nil {
+			return err
+		}
+		also := httpServer(s.alone(at.Name), log)
+		go func() { _ = also.Serve(l) }() // ends with also.Close
+		defer also.Close()
+		at.Port = "http://localhost:" + portOf(l.Addr())
 	}
-	also := s.frontServer()
-	go func() { _ = also.Serve(second) }() // ends with also.Close
-	defer also.Close()
-	s.whenReady = func() error {
-		return demo.WriteTable(std.out, demo.Places{
-			Gateway: "http://" + s.public.Addr().String(), Host: demoHost, Port: "http://localhost:" + portOf(second.Addr()),
-			Backend: backend.url().String(), Admin: "http://" + s.admin.Addr().String(),
-		})
-	}
+	s.whenReady = func() error { return demo.WriteTable(std.out, places) }
 	return s.serve(ctx)
 }
 
-// runDemoBackend is the simulated IP Fabric alone, for a container.
-func runDemoBackend(ctx context.Context, _ []string, std streams) error {
+// alone answers with the one route of that name whatever the host, once the
+// gateway is built.
+func (s *server) alone(route string) http.Handler {
+	front := sync.OnceValue(func() http.Handler { return s.gateway.Load().alone(route) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.gateway.Load() == nil {
+			http.Error(w, "the gateway is not ready", http.StatusServiceUnavailable)
+			return
+		}
+		front().ServeHTTP(w, r)
+	})
+}
+
+// runDemoBackend is one simulated backend alone, for a container.
+func runDemoBackend(ctx context.Context, args []string, std streams) error {
+	name := demo.Simulations[0].Name
+	if len(args) > 0 {
+		name = args[0]
+	}
+	sim, ok := demo.Find(name)
+	if !ok || len(args) > 1 {
+		var names []string
+		for _, s := range demo.Simulations {
+			names = append(names, s.Name)
+		}
+		return fmt.Errorf("demo-backend: there is no simulated %q; there are %s", strings.Join(args, " "), strings.Join(names, ", "))
+	}
 	log := slog.New(slog.NewJSONHandler(std.err, nil))
-	b, err := startFabric(ctx, setting("GATEHOUSE_LISTEN", ":8080"), log)
+	b, err := startSimulation(ctx, sim, setting("GATEHOUSE_LISTEN", ":8080"), log)
 	if err != nil {
 		return err
 	}
-	log.Info("a simulated IP Fabric is listening", "address", b.listener.Addr().String())
+	log.Info("a simulated backend is listening", "product", sim.Product, "address", b.listener.Addr().String())
 	<-ctx.Done()
 	b.stop()
 	return nil
@@ -79,20 +109,29 @@ func setting(name, def string) string {
 	return def
 }
 
-// demoConfig is the gateway of the demo: one service account, the users of the
-// demo, a refresh grace short enough to wait for.
-func demoConfig(backend *url.URL, listen, admin string) *config.Config {
+// demoConfig is the gateway of the demo: one service account at every backend,
+// the users of the demo, a refresh grace short enough to wait for.
+func demoConfig(places []demo.Place) (*config.Config, error) {
 	tokens := config.Tokens{RefreshGrace: time.Second}
-	route := config.Route{Name: "ipfabric", Path: "/", Backend: "ipfabric", Serve: []string{demoDialect}, Tokens: tokens}
-	return &config.Config{
-		Listen: listen, AdminListen: admin, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,
+	cfg := &config.Config{
+		Listen: setting("GATEHOUSE_LISTEN", "127.0.0.1:8080"), AdminListen: setting("GATEHOUSE_ADMIN_LISTEN", "127.0.0.1:9090"),
+		PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,
 		Drain: config.Drain{Timeout: 5 * time.Second, LogoutBackends: true},
-		Backends: []config.Backend{{
-			Name: "ipfabric", URL: backend, Speak: demoDialect,
-			Account: &config.Account{Username: demo.Service.Name, Password: token.NewSecret(demo.Service.Password)},
-		}},
-		Routes: []config.Route{route},
 	}
+	for _, at := range places {
+		u, err := url.Parse(at.Backend)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Backends = append(cfg.Backends, config.Backend{
+			Name: at.Name, URL: u, Speak: at.Dialect,
+			Account: &config.Account{Username: demo.Service.Name, Password: token.NewSecret(demo.Service.Password)},
+		})
+		cfg.Routes = append(cfg.Routes, config.Route{
+			Name: at.Name, Host: at.Host(), Path: "/", Backend: at.Name, Serve: []string{at.Dialect}, Tokens: tokens,
+		})
+	}
+	return cfg, nil
 }
 
 func demoUsers(list []demo.User) (*identity.Users, error) {
@@ -108,9 +147,9 @@ func demoUsers(list []demo.User) (*identity.Users, error) {
 	return identity.NewUsers(users)
 }
 
-// fabric is a simulated IP Fabric: a second gateway, whose users are the
+// simulation is a simulated backend: a second gateway, whose users are the
 // appliance's and whose backend is the toy resource API in this process.
-type fabric struct {
+type simulation struct {
 	listener net.Listener
 	server   *http.Server
 	store    *redisstore.Client
@@ -118,7 +157,7 @@ type fabric struct {
 	done     chan struct{}
 }
 
-func startFabric(ctx context.Context, addr string, log *slog.Logger) (*fabric, error) {
+func startSimulation(ctx context.Context, sim demo.Simulation, addr string, log *slog.Logger) (*simulation, error) {
 	l, err := listen(ctx, "GATEHOUSE_LISTEN", addr)
 	if err != nil {
 		return nil, err
@@ -132,37 +171,40 @@ func startFabric(ctx context.Context, addr string, log *slog.Logger) (*fabric, e
 	if err != nil {
 		return nil, err
 	}
-	g, err := build(ctx, fabricConfig(), outside{
+	var sessions *session.Manager
+	alive := func(sid token.SID) bool { return sessions.Lives(context.WithoutCancel(ctx), sid) }
+	g, err := build(ctx, simulationConfig(sim), outside{
 		stores: storesOf(store), users: users, metrics: m, log: slog.New(slog.DiscardHandler),
-		transports: map[string]http.RoundTripper{"resources": demo.Local{Handler: demo.Fabric()}},
+		transports: map[string]http.RoundTripper{"resources": demo.Local{Handler: sim.Resources(alive)}},
 	})
 	if err != nil {
 		return nil, err
 	}
+	sessions = g.sessions
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &fabric{listener: l, server: httpServer(g.front, log), store: store, cancel: cancel, done: make(chan struct{})}
-	go func() { _ = f.server.Serve(l) }() // ends with server.Close
-	go func() { defer close(f.done); g.run(ctx, log) }()
-	return f, nil
+	s := &simulation{listener: l, server: httpServer(g.front, log), store: store, cancel: cancel, done: make(chan struct{})}
+	go func() { _ = s.server.Serve(l) }() // ends with server.Close
+	go func() { defer close(s.done); g.run(ctx, log) }()
+	return s, nil
 }
 
-func fabricConfig() *config.Config {
+func simulationConfig(sim demo.Simulation) *config.Config {
 	return &config.Config{
 		PagesPath: "/.gatehouse", DegradedFor: time.Minute,
 		Backends: []config.Backend{{Name: "resources", URL: &url.URL{Scheme: "http", Host: "resources.localhost"}, Speak: "none"}},
-		Routes:   []config.Route{{Name: "resources", Path: "/", Backend: "resources", Serve: []string{demoDialect}}},
+		Routes:   []config.Route{{Name: "resources", Path: "/", Backend: "resources", Serve: []string{sim.Dialect}}},
 	}
 }
 
-func (f *fabric) url() *url.URL {
-	return &url.URL{Scheme: "http", Host: f.listener.Addr().String()}
+func (s *simulation) url() *url.URL {
+	return &url.URL{Scheme: "http", Host: s.listener.Addr().String()}
 }
 
-func (f *fabric) stop() {
-	_ = f.server.Close()
-	f.cancel()
-	<-f.done
-	_ = f.store.Close()
+func (s *simulation) stop() {
+	_ = s.server.Close()
+	s.cancel()
+	<-s.done
+	_ = s.store.Close()
 }
 
 func portOf(a net.Addr) string {
@@ -172,11 +214,11 @@ func portOf(a net.Addr) string {
 	return ""
 }
 
-// next is the address one port further on the same interface.
-func next(a net.Addr) string {
+// after is the address n ports further on the same interface.
+func after(a net.Addr, n int) string {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
 		return "127.0.0.1:0"
 	}
-	return net.JoinHostPort(t.IP.String(), fmt.Sprint(t.Port+1))
+	return net.JoinHostPort(t.IP.String(), strconv.Itoa(t.Port+n))
 }

@@ -46,8 +46,8 @@ func (e *usageError) Error() string { return e.msg }
 func commands() []command {
 	return []command{
 		{"serve", "", "run the gateway as the environment and GATEHOUSE_CONFIG say (the default)", runServe},
-		{"demo", "", "run everything at once: a simulated backend, the gateway, and lines to paste", runDemo},
-		{"demo-backend", "", "run only the simulated IP Fabric, on GATEHOUSE_LISTEN", runDemoBackend},
+		{"demo", "", "run everything at once: simulated backends, the gateway, and lines to paste", runDemo},
+		{"demo-backend", "[NAME]", "run one simulated backend alone, on GATEHOUSE_LISTEN: ipfabric, or another of demo's", runDemoBackend},
 		{"check", "", "name every fault of the configuration, each with its place", runCheck},
 		{"explain", "METHOD URL [--user NAME] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
 		{"hash-password", "", "read a password from standard input and print its argon2id hash", runHashPassword},

@@ -147,15 +147,15 @@ func fixtureUsers(t *testing.T, f vectors.File) *identity.Users {
 	return users
 }
 
-// resources are the simulated backends of the dialects, behind the token API.
-var resources = map[string]func(*issuer) http.Handler{
-	"ipfabric": func(*issuer) http.Handler { return demo.Fabric() },
-}
-
 func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, keys session.KeyStore) {
 	name := f.Family.Name + "/" + profile
 	s := &issuer{t: t, file: f}
-	s.outside = memoryOutside(t, f, keys, demo.Local{Handler: resources[f.Family.Name](s)})
+	sim, ok := demo.Find(f.Family.Name)
+	if !ok {
+		t.Fatal("nothing simulates what is behind this token API")
+	}
+	alive := func(sid token.SID) bool { return s.gateway.sessions.Lives(t.Context(), sid) }
+	s.outside = memoryOutside(t, f, keys, demo.Local{Handler: sim.Resources(alive)})
 	tokens := config.Tokens{VendorLogout: true}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,

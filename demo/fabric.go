@@ -9,6 +9,8 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 // A User is somebody who may log in.
@@ -66,6 +68,29 @@ var devices = []device{
 }
 
 var versioned = regexp.MustCompile(`^/api/v[0-9]+(\.[0-9]+)?/`)
+
+// fabric shows IP Fabric: tokens in cookies, a refresh that rotates, reuse.
+var fabric = Simulation{
+	Name: "ipfabric", Dialect: "ipfabric/7.0", Product: "IP Fabric 7.0",
+	Resources: func(func(token.SID) bool) http.Handler { return Fabric() },
+	Lines: []Line{
+		{"call without a credential", 401, "API_EXPIRED_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H"; echo`},
+		{"log in with a wrong password", 401, "API_INVALID_CREDENTIALS", `curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"wrong"}'; echo`},
+		{"log in: the tokens come as cookies", 200, "refreshToken=", fabricLogin},
+		{"call: the gateway puts its own backend token in", 200, "Day 1", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"ask who I am: the gateway answers about you", 200, `"username":"alice"`, `curl -si "$G/api/v7.0/users/me" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"make an API token: the gateway's, never the appliance's", 200, `"token"`, `curl -si "$G/api/v7.0/api-tokens" -H "$H" -H "$J" -H "Authorization: Bearer $AT" -d '{"description":"ci","expires":null,"scope":["read"]}'; echo`},
+		{"call with HTTP Basic", 200, "core-1", `curl -si -u alice:alice-demo "$G/api/v7.0/tables/inventory/devices" -H "$H"; echo`},
+		{"refresh: a new pair of tokens", 200, "accessToken=", `IN=$(curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"); echo "$IN"; AT=$(cookie accessToken)`},
+		{"replay the used refresh token, after the grace of 1 s", 401, "API_INVALID_REFRESH_TOKEN", `sleep 2; curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"; echo`},
+		{"call after the replay: reuse has ended the session", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"log in again", 200, "accessToken=", fabricLogin},
+		{"log out", 204, "", `curl -si -X POST "$G/api/auth/logout" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+		{"call after logging out", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
+	},
+}
+
+const fabricLogin = `IN=$(curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"alice-demo"}'); echo "$IN"; AT=$(cookie accessToken); RT=$(cookie refreshToken)`
 
 // Fabric is the resource API of a simulated IP Fabric: snapshots and the
 // inventory of devices, under any API version. Its callers have been checked

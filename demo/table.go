@@ -8,11 +8,16 @@ import (
 
 // Places are the addresses that the table names.
 type Places struct {
-	Gateway string // http://127.0.0.1:8080
-	Host    string // the route's host: ipfabric.localhost
-	Port    string // http://localhost:8081, the same backend on a port of its own
-	Backend string // http://127.0.0.1:40123
-	Admin   string // http://127.0.0.1:9090
+	Gateway  string // http://127.0.0.1:8080
+	Admin    string // http://127.0.0.1:9090
+	Backends []Place
+}
+
+// A Place is where one simulated backend is.
+type Place struct {
+	Simulation
+	Port    string // http://localhost:8081: its route on a port of its own
+	Backend string // http://127.0.0.1:40123: the simulated backend itself
 }
 
 // A Line is a command to paste and what it answers.
@@ -27,53 +32,49 @@ type Line struct {
 // "# label → status text".
 func WriteTable(w io.Writer, p Places) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nGatehouse demo: a simulated IP Fabric 7.0 behind the gateway. Nothing outlives this process; Ctrl-C ends it.\n\n")
-	row := func(name, value, note string) { fmt.Fprintf(&b, "  %-9s %-30s %s\n", name, value, note) }
-	row("gateway", p.Gateway, "for Host "+p.Host)
-	row("browser", p.Port, "the same on a port of its own; sign in as one of the users")
-	row("backend", p.Backend, "the simulated IP Fabric; the gateway logs in there as "+Service.Name)
-	row("metrics", p.Admin+"/metrics", "")
+	fmt.Fprintf(&b, "\nGatehouse demo: simulated backends behind the gateway. Nothing outlives this process; Ctrl-C ends it.\n\n")
+	row := func(cells ...any) { fmt.Fprintf(&b, "  %-28s %-24s %-24s %s\n", cells...) }
+	row("backend", "host at "+strings.TrimPrefix(p.Gateway, "http://"), "browser, SDK", "simulated at")
+	for _, at := range p.Backends {
+		row(at.Product, at.Host(), at.Port, at.Backend)
+	}
+	b.WriteString("\n")
 	for _, u := range Users() {
-		row("user", u.Name+" / "+u.Password, "scopes "+strings.Join(u.Scopes, ", "))
+		fmt.Fprintf(&b, "  user     %-24s scopes %s\n", u.Name+" / "+u.Password, strings.Join(u.Scopes, ", "))
 	}
+	fmt.Fprintf(&b, "  account  %-24s by which the gateway logs in at the backends\n  metrics  %s/metrics\n", Service.Name, p.Admin)
 	fmt.Fprintf(&b, "\nPaste into a shell, from the top. After the arrow: the status it answers, and what to look for.\n\n%s\n", setup(p))
-	for _, l := range Lines(p) {
-		fmt.Fprintf(&b, "\n# %s → %d", l.Label, l.Status)
-		if l.Text != "" {
-			b.WriteString(" " + l.Text)
+	for _, at := range p.Backends {
+		lines := append([]Line(nil), at.Lines...)
+		lines[0].Shell = "H='Host: " + at.Host() + "'; " + lines[0].Shell
+		for _, l := range lines {
+			l.Label = at.Name + ": " + l.Label
+			l.write(&b)
 		}
-		fmt.Fprintf(&b, "\n%s\n", l.Shell)
 	}
+	metrics(p).write(&b)
 	b.WriteString("\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// setup makes the names that the lines use: where to ask, and cookie, which
-// finds a cookie in the answer kept in $IN.
-func setup(p Places) string {
-	return fmt.Sprintf("G=%s H='Host: %s' J='Content-Type: application/json'\n", p.Gateway, p.Host) +
-		`cookie() { printf '%s\n' "$IN" | sed -n "s/^[Ss]et-[Cc]ookie: $1=\([^;]*\).*/\1/p"; }`
+func (l Line) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\n# %s → %d", l.Label, l.Status)
+	if l.Text != "" {
+		b.WriteString(" " + l.Text)
+	}
+	fmt.Fprintf(b, "\n%s\n", l.Shell)
 }
 
-// Lines are the commands, one for each thing worth seeing, in an order in which
-// they work.
-func Lines(p Places) []Line {
-	login := `IN=$(curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"alice-demo"}'); echo "$IN"; AT=$(cookie accessToken); RT=$(cookie refreshToken)`
-	return []Line{
-		{"call without a credential", 401, "API_EXPIRED_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H"; echo`},
-		{"log in with a wrong password", 401, "API_INVALID_CREDENTIALS", `curl -si "$G/api/auth/login" -H "$H" -H "$J" -d '{"username":"alice","password":"wrong"}'; echo`},
-		{"log in: the tokens come as cookies", 200, "refreshToken=", login},
-		{"call: the gateway puts its own backend token in", 200, "Day 1", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
-		{"ask who I am: the gateway answers about you", 200, `"username":"alice"`, `curl -si "$G/api/v7.0/users/me" -H "$H" -H "Authorization: Bearer $AT"; echo`},
-		{"make an API token: the gateway's, never the appliance's", 200, `"token"`, `curl -si "$G/api/v7.0/api-tokens" -H "$H" -H "$J" -H "Authorization: Bearer $AT" -d '{"description":"ci","expires":null,"scope":["read"]}'; echo`},
-		{"call with HTTP Basic", 200, "core-1", `curl -si -u alice:alice-demo "$G/api/v7.0/tables/inventory/devices" -H "$H"; echo`},
-		{"refresh: a new pair of tokens", 200, "accessToken=", `IN=$(curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"); echo "$IN"; AT=$(cookie accessToken)`},
-		{"replay the used refresh token, after the grace of 1 s", 401, "API_INVALID_REFRESH_TOKEN", `sleep 2; curl -si "$G/api/auth/token" -H "$H" -H "$J" -d "{\"refreshToken\":\"$RT\"}"; echo`},
-		{"call after the replay: reuse has ended the session", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
-		{"log in again", 200, "accessToken=", login},
-		{"log out", 204, "", `curl -si -X POST "$G/api/auth/logout" -H "$H" -H "Authorization: Bearer $AT"; echo`},
-		{"call after logging out", 401, "API_INVALID_ACCESS_TOKEN", `curl -si "$G/api/v7.0/snapshots" -H "$H" -H "Authorization: Bearer $AT"; echo`},
-		{"metrics", 200, "gatehouse_logins_total", `curl -si ` + p.Admin + `/metrics | grep -E '^HTTP|^gatehouse_logins_total'`},
-	}
+// setup makes the names that the lines use: where to ask, and what finds a
+// cookie, a JSON string or the text of an XML element in the answer kept in $IN.
+func setup(p Places) string {
+	return fmt.Sprintf("G=%s J='Content-Type: application/json'\n", p.Gateway) +
+		`cookie() { printf '%s\n' "$IN" | sed -n "s/^[Ss]et-[Cc]ookie: $1=\([^;]*\).*/\1/p"; }` + "\n" +
+		`field() { printf '%s\n' "$IN" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }` + "\n" +
+		`element() { printf '%s\n' "$IN" | sed -n "s/.*<$1>\([^<]*\)<.*/\1/p"; }`
+}
+
+func metrics(p Places) Line {
+	return Line{"metrics", 200, "gatehouse_logins_total", `curl -si ` + p.Admin + `/metrics | grep -E '^HTTP|^gatehouse_logins_total'`}
 }
