@@ -86,8 +86,8 @@ func badByte(rest string, c byte, encoded, encodedSlash bool) string {
 		return "holds a backslash"
 	case c == ';':
 		return "holds a semicolon, which backends read in different ways"
-	case c == '#', encoded && c == '?':
-		return "holds an encoded ? or a #"
+	case c == '#', c == '?':
+		return "holds a ? or a #, encoded or not"
 	case encoded && c == '/' && !encodedSlash:
 		return "holds an encoded slash; a route may let it through with encoded_slash"
 	case encoded && c == '%':
