@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
 	"github.com/gatehouse-gateway/gatehouse/seal"
 	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/token"
 	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
@@ -30,6 +31,7 @@ type stores struct {
 	keys     session.KeyStore
 	feed     session.Feed
 	backends upstream.Store
+	pins     upstream.Pins
 	duties   upstream.Duties
 }
 
@@ -66,7 +68,10 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{sessions: session.NewManager(sessionOptions(cfg, o, ring))}
+	g := &gateway{}
+	opts := sessionOptions(cfg, o, ring)
+	opts.OnEnd = g.ended
+	g.sessions = session.NewManager(opts)
 	b := &builder{
 		cfg: cfg, outside: o, ring: ring, keys: keys, gateway: g, edge: proxy.NewEdge(cfg.TrustedProxies, cfg.PublicURL),
 		made: map[string]made{},
@@ -169,7 +174,7 @@ func (b *builder) routes() ([]*proxy.Route, error) {
 func (b *builder) backend(c config.Backend) error {
 	m := made{Backend: c}
 	if c.Speak != "none" {
-		d, err := dialect.Open(c.Speak, dialect.Settings{})
+		d, err := dialect.Open(c.Speak, dialect.Settings{Versions: c.Versions, RenewalField: c.RenewalField})
 		if err != nil {
 			return err
 		}
@@ -181,7 +186,7 @@ func (b *builder) backend(c config.Backend) error {
 	}
 	m.backend = upstream.New(upstream.Config{
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Transport: transport,
-		Store: b.stores.backends, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
+		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends,
 	})
 	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
@@ -203,7 +208,10 @@ func account(a *config.Account) *upstream.Account {
 	if a == nil {
 		return nil
 	}
-	return &upstream.Account{Username: a.Username, Password: a.Password, APIToken: a.APIToken}
+	return &upstream.Account{
+		Username: a.Username, Password: a.Password, APIToken: a.APIToken, ClientID: a.ClientID, ClientSecret: a.ClientSecret,
+		TOTPSecret: a.TOTPSecret, ApplicationToken: a.ApplicationToken,
+	}
 }
 
 // route makes one route. Before an account, and before a backend that is not
@@ -274,6 +282,16 @@ func declared(routes []*proxy.Route, rules policy.Rules) metrics.Declared {
 		}
 	}
 	return d
+}
+
+// ended tells the backends that a session is over. Those that clients log in to
+// themselves hear of their own sessions from the issuer.
+func (g *gateway) ended(sid token.SID) {
+	for _, b := range g.backends {
+		if b.Parts() {
+			b.End(sid)
+		}
+	}
 }
 
 // run keeps the background work going until ctx ends, and waits for it.

@@ -200,7 +200,7 @@ func storesOf(c *redisstore.Client) stores {
 	sessions, backends := c.Sessions(), c.Backends()
 	return stores{
 		sessions: sessions, index: sessions, throttle: c.Throttle(), keys: c.Keys(), feed: c.Feed(),
-		backends: backends, duties: backends,
+		backends: backends, pins: backends, duties: backends,
 	}
 }
 

@@ -73,6 +73,8 @@ func accountOf(v vectors.Spoken) *config.Account {
 	up := v.Upstream
 	return &config.Account{
 		Username: up.Username, Password: token.NewSecret(up.Password), APIToken: token.NewSecret(up.APIToken + up.StaticToken),
+		ClientID: up.ClientID, ClientSecret: token.NewSecret(up.ClientSecret), TOTPSecret: token.NewSecret(up.TOTPSeed),
+		ApplicationToken: up.ApplicationToken,
 	}
 }
 

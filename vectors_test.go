@@ -100,8 +100,12 @@ func (s *issuer) halt() {
 func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transport http.RoundTripper) outside {
 	t.Helper()
 	mem, up := sessiontest.NewMemory(), upstreamtest.NewMemory()
+	up.Follow(func(sid token.SID) (time.Time, bool, bool) {
+		rec, err := mem.Lookup(context.WithoutCancel(t.Context()), sid)
+		return rec.End(), rec.Revoked != "", err == nil
+	})
 	o := outside{
-		stores:     stores{sessions: mem, index: mem, throttle: mem, keys: keys, feed: mem, backends: up, duties: up},
+		stores:     stores{sessions: mem, index: mem, throttle: mem, keys: keys, feed: mem, backends: up, pins: up, duties: up},
 		log:        slog.New(slog.DiscardHandler),
 		transports: map[string]http.RoundTripper{"backend": transport},
 	}

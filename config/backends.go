@@ -71,7 +71,7 @@ func (l *loader) noBackend() {
 
 func (l *loader) hasBackendVars() bool {
 	v := l.vars.Backend
-	return v.URL+v.Speak+v.Username+v.CAFile+v.ServerName+l.vars.Serve != "" || !v.Password.IsZero() || !v.APIToken.IsZero()
+	return v.URL+v.Speak+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || v.hasAccount()
 }
 
 func (l *loader) backendFromVars() {
@@ -82,12 +82,28 @@ func (l *loader) backendFromVars() {
 		}
 		return
 	}
-	raw := rawBackend{URL: v.URL, Speak: v.Speak, CAFile: v.CAFile, ServerName: v.ServerName, Insecure: v.Insecure}
+	raw := rawBackend{
+		URL: v.URL, Speak: v.Speak, CAFile: v.CAFile, ServerName: v.ServerName, Insecure: v.Insecure,
+		Versions: splitList(v.Versions), RenewalField: v.Renewal,
+	}
 	var account *Account
-	if v.Username != "" || !v.Password.IsZero() || !v.APIToken.IsZero() {
-		account = &Account{Username: v.Username, Password: v.Password, APIToken: v.APIToken}
+	if v.hasAccount() {
+		account = &Account{
+			Username: v.Username, Password: v.Password, APIToken: v.APIToken, ClientID: v.ClientID, ClientSecret: v.Client, TOTPSecret: v.TOTP,
+			ApplicationToken: l.boolean(inBackendVars("application_token"), v.AppToken),
+		}
 	}
 	l.addBackend(envBackend, raw, account, inBackendVars)
+}
+
+// hasAccount reports whether some part of an account is set.
+func (v *backendVars) hasAccount() bool {
+	for _, s := range []token.Secret{v.Password, v.APIToken, v.Client, v.TOTP} {
+		if !s.IsZero() {
+			return true
+		}
+	}
+	return v.Username+v.ClientID != "" || v.AppToken != "false"
 }
 
 // addBackend checks a backend from either layer.
@@ -103,6 +119,8 @@ func (l *loader) addBackend(name string, raw rawBackend, account *Account, at pl
 		b.URL = l.httpURL(at("url"), raw.URL)
 	}
 	b.Speak = l.speak(at("speak"), raw.Speak)
+	b.RenewalField = l.renewalField(at("renewal_field"), raw.RenewalField, b.Speak)
+	b.Versions = l.versions(at, raw.Versions, b)
 	b.CAFile = l.authorities(at("ca_file"), raw.CAFile)
 	if raw.HeaderTimeout != "" {
 		b.HeaderTimeout = l.duration(at("header_timeout"), raw.HeaderTimeout, time.Millisecond, maxHeaderWait)
@@ -158,6 +176,8 @@ func (l *loader) checkAccount(b Backend, at placer) {
 		l.fault(at("account.username"), "there is an account for a backend that is not spoken to", "take it out, or say what the backend speaks")
 	case !a.APIToken.IsZero() && (a.Username != "" || !a.Password.IsZero()):
 		l.fault(at("account.api_token"), "the account has an API token and a user name or password", "use one or the other")
+	case !a.APIToken.IsZero() && (a.ClientID != "" || !a.ClientSecret.IsZero() || !a.TOTPSecret.IsZero() || a.ApplicationToken):
+		l.fault(at("account.api_token"), "the account has an API token and settings for logging in", "use one or the other")
 	case !a.APIToken.IsZero() || l.faulty(at("account.api_token")):
 		return
 	case a.Username == "":
@@ -165,6 +185,7 @@ func (l *loader) checkAccount(b Backend, at placer) {
 	case a.Password.IsZero() && !l.faulty(at("account.password")):
 		l.fault(at("account.password"), "the account has no password", "give it one; without an account each client logs in with its own")
 	}
+	l.checkLogin(b, at)
 }
 
 // faulty reports whether a secret that is missing was found wrong already, in
@@ -185,6 +206,12 @@ func (l *loader) accountFromFile(raw *rawAccount, at placer) *Account {
 		Username: raw.Username,
 		Password: l.namedSecret(raw.PasswordFile, raw.PasswordEnv, func(form string) string { return at("account.password" + form) }),
 		APIToken: l.namedSecret(raw.APITokenFile, raw.APITokenEnv, func(form string) string { return at("account.api_token" + form) }),
+		ClientID: raw.ClientID,
+		ClientSecret: l.namedSecret(raw.ClientSecretFile, raw.ClientSecretEnv,
+			func(form string) string { return at("account.client_secret" + form) }),
+		TOTPSecret: l.namedSecret(raw.TOTPSecretFile, raw.TOTPSecretEnv,
+			func(form string) string { return at("account.totp_secret" + form) }),
+		ApplicationToken: l.boolean(at("account.application_token"), raw.ApplicationToken),
 	}
 }
 

@@ -76,6 +76,8 @@ type Backend struct {
 	Name               string
 	URL                *url.URL // http or https, without user info, query and fragment; a path is kept
 	Speak              string   // "ipfabric/7.0", or "none"
+	Versions           []string // of the API that may be spoken, "1.2", the preferred one first; nil: the dialect's
+	RenewalField       string   // form field that carries the token to be renewed; empty: the dialect's
 	Account            *Account // nil: each client's own credentials
 	CAFile, ServerName string
 	Insecure           bool // the certificate is not checked
@@ -85,9 +87,14 @@ type Backend struct {
 
 // Account is what the gateway logs in with, or the API token it uses instead.
 type Account struct {
-	Username string
-	Password token.Secret
-	APIToken token.Secret
+	Username     string
+	Password     token.Secret
+	APIToken     token.Secret
+	ClientID     string       // the OAuth client that logs in; empty: none
+	ClientSecret token.Secret // zero: a public client
+	TOTPSecret   token.Secret // base32 (RFC 4648), of the second factor
+	// ApplicationToken: log in only to get a token that never expires.
+	ApplicationToken bool
 }
 
 // Route leads from the front door to a backend.

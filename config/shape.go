@@ -32,9 +32,12 @@ func mapOf(keys ...string) map[string]shape {
 
 // fileShape is the whole language of the file.
 func fileShape() shape {
-	account := shape{keys: mapOf("username", "password_file", "password_env", "api_token_file", "api_token_env")}
-	backend := shape{keys: mapOf("url", "speak", "ca_file", "server_name", "insecure_skip_verify", "preserve_host", "header_timeout")}
+	account := shape{keys: mapOf("username", "password_file", "password_env", "api_token_file", "api_token_env",
+		"client_id", "client_secret_file", "client_secret_env", "totp_secret_file", "totp_secret_env", "application_token")}
+	backend := shape{keys: mapOf("url", "speak", "ca_file", "server_name", "insecure_skip_verify", "preserve_host", "header_timeout",
+		"renewal_field")}
 	backend.keys["account"] = account
+	backend.keys["versions"] = words
 	route := shape{keys: mapOf("name", "host", "path", "backend", "access_ttl", "refresh_ttl", "refresh_grace", "on_reuse",
 		"logout", "local_auth", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
 	route.keys["serve"] = words
@@ -159,7 +162,10 @@ func join(key, name string) string {
 }
 
 // literalSecrets are keys under which people would write a secret itself.
-var literalSecrets = []string{"password", "api_token", "secret", "token", "admin_token", "redis_url"}
+var literalSecrets = []string{
+	"password", "api_token", "secret", "token", "admin_token", "redis_url", "client_secret",
+	"totp_secret",
+}
 
 func secretRemedy(s shape, name string) string {
 	if _, ok := s.keys[name+"_file"]; ok {

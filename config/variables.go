@@ -53,6 +53,12 @@ type backendVars struct {
 	Username   string       `env:"USERNAME"`
 	Password   token.Secret `env:"PASSWORD"`
 	APIToken   token.Secret `env:"API_TOKEN"`
+	ClientID   string       `env:"CLIENT_ID"`
+	Client     token.Secret `env:"CLIENT_SECRET"`
+	TOTP       token.Secret `env:"TOTP_SECRET"`
+	AppToken   string       `env:"APPLICATION_TOKEN" envDefault:"false"`
+	Versions   string       `env:"VERSIONS"`
+	Renewal    string       `env:"RENEWAL_FIELD"`
 	CAFile     string       `env:"CA_FILE"`
 	ServerName string       `env:"SERVER_NAME"`
 	Insecure   string       `env:"INSECURE" envDefault:"false"`
@@ -72,7 +78,10 @@ type rawTokens struct {
 }
 
 // secretNames are the variables that may also name a file, as NAME_FILE.
-var secretNames = []string{"ADMIN_TOKEN", "REDIS_URL", "SECRET", "BACKEND_PASSWORD", "BACKEND_API_TOKEN"}
+var secretNames = []string{
+	"ADMIN_TOKEN", "REDIS_URL", "SECRET", "BACKEND_PASSWORD", "BACKEND_API_TOKEN",
+	"BACKEND_CLIENT_SECRET", "BACKEND_TOTP_SECRET",
+}
 
 // maxSecretFile is the largest file of a secret, in bytes.
 const maxSecretFile = 64 << 10

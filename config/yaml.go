@@ -44,6 +44,8 @@ type rawBackend struct {
 	Insecure      string      `yaml:"insecure_skip_verify"`
 	PreserveHost  string      `yaml:"preserve_host"`
 	HeaderTimeout string      `yaml:"header_timeout"`
+	Versions      []string    `yaml:"versions"`
+	RenewalField  string      `yaml:"renewal_field"`
 }
 
 type rawAccount struct {
@@ -52,6 +54,13 @@ type rawAccount struct {
 	PasswordEnv  string `yaml:"password_env"`
 	APITokenFile string `yaml:"api_token_file"`
 	APITokenEnv  string `yaml:"api_token_env"`
+
+	ClientID         string `yaml:"client_id"`
+	ClientSecretFile string `yaml:"client_secret_file"`
+	ClientSecretEnv  string `yaml:"client_secret_env"`
+	TOTPSecretFile   string `yaml:"totp_secret_file"`
+	TOTPSecretEnv    string `yaml:"totp_secret_env"`
+	ApplicationToken string `yaml:"application_token"`
 }
 
 type rawRoute struct {

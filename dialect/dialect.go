@@ -105,8 +105,8 @@ type Dialect struct {
 	// X-API-Version-Used, Deprecation), where the answer lacks them. Nil: none.
 	Decorate func(*http.Request, http.Header)
 
-	// Versions are those of the API that the gateway may speak, the preferred one
-	// first: a login that is answered 404 is tried once under the next. Nil: the
+	// Versions are those of the API that the gateway may speak ("1.2"), the
+	// preferred one first: a login that is answered 404 is tried once under the next. Nil: the
 	// profile's alone.
 	Versions []string
 	// Pin is what the backend ties to an access token. Nil: nothing.

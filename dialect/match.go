@@ -56,10 +56,11 @@ func (d *Dialect) Guards(path string) (op token.Op, ok bool) {
 }
 
 // SpokenPath returns the path under which the gateway itself makes the call:
-// the first pattern with the profile ("7.0", which becomes v7.0) for {version}
-// and the id of the grant's API token for {id}.
-func (c *Call) SpokenPath(profile string, g token.Grant) string {
-	p := strings.Replace(c.Paths[0], "{version}", "v"+profile, 1)
+// the first pattern with the version of the API ("7.0", which becomes v7.0; the
+// profile or one of Dialect.Versions) for {version} and the id of the grant's
+// API token for {id}.
+func (c *Call) SpokenPath(version string, g token.Grant) string {
+	p := strings.Replace(c.Paths[0], "{version}", "v"+version, 1)
 	if g.APIToken != nil {
 		p = strings.Replace(p, "{id}", url.PathEscape(g.APIToken.ID), 1)
 	}

@@ -198,19 +198,21 @@ func (m *Metrics) FeedLag(d time.Duration) { m.sessions.lag.Observe(d.Seconds())
 
 // upstream are the metrics of the sessions at the backends.
 type upstream struct {
-	logins, renewals, replays *counters
-	wait                      prometheus.Histogram
-	expiry, insecure          *prometheus.GaugeVec
+	logins, renewals, replays, pins *counters
+	wait                            prometheus.Histogram
+	expiry, insecure                *prometheus.GaugeVec
 }
 
 func newUpstream(f factory) *upstream {
 	return &upstream{
 		logins: f.counters("upstream_logins_total", "Logins of the gateway at a backend.", "backend",
-			"ok", "rejected", "local_auth_off", "stopped", "unavailable"),
+			"ok", "rejected", "local_auth_off", "misconfigured", "stopped", "unavailable"),
 		renewals: f.counters("upstream_renewals_total", "Renewals of a backend's tokens.", "backend",
 			"ok", "dead", "unavailable"),
 		replays: f.counters("upstream_replays_total", "Requests that a backend refused because of an expired token.", "backend",
 			"replayed", "unsafe", "held", "failed"),
+		pins: f.counters("upstream_pins_total", "Locks that a backend ties to an access token: taken and released by clients, ended with their session, or lost.", "backend",
+			"taken", "released", "ended", "lost"),
 		wait: f.histogram("upstream_wait_seconds", "How long a request waited for a backend's tokens.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 		expiry: f.gaugeVec("upstream_token_expiry_seconds",
@@ -223,6 +225,7 @@ func (u *upstream) declare(backends []string) {
 	u.logins.declare(backends)
 	u.renewals.declare(backends)
 	u.replays.declare(backends)
+	u.pins.declare(backends)
 	for _, backend := range backends {
 		u.insecure.WithLabelValues(backend)
 	}
@@ -234,7 +237,7 @@ func (u *upstream) forget(backend string) {
 }
 
 // UpstreamLogin counts a login at a backend: ok, rejected, local_auth_off,
-// stopped or unavailable.
+// misconfigured, stopped or unavailable.
 func (m *Metrics) UpstreamLogin(backend, outcome string) { m.upstream.logins.inc(backend, outcome) }
 
 // UpstreamRenewal counts a renewal of a backend's tokens: ok, dead or
@@ -244,6 +247,10 @@ func (m *Metrics) UpstreamRenewal(backend, outcome string) { m.upstream.renewals
 // UpstreamReplay counts a request that a backend refused because of an expired
 // token: replayed, unsafe, held or failed.
 func (m *Metrics) UpstreamReplay(backend, outcome string) { m.upstream.replays.inc(backend, outcome) }
+
+// UpstreamPin counts what became of a lock that a backend ties to an access token:
+// taken, released, ended or lost.
+func (m *Metrics) UpstreamPin(backend, outcome string) { m.upstream.pins.inc(backend, outcome) }
 
 // UpstreamWait records how long a request waited for a backend's tokens.
 func (m *Metrics) UpstreamWait(d time.Duration) { m.upstream.wait.Observe(d.Seconds()) }

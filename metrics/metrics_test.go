@@ -81,6 +81,7 @@ func TestEverythingKnownExistsAtZero(t *testing.T) {
 		`gatehouse_upstream_logins_total{backend="fabric",outcome="rejected"} 0`,
 		`gatehouse_upstream_renewals_total{backend="fabric",outcome="dead"} 0`,
 		`gatehouse_upstream_replays_total{backend="fabric",outcome="unsafe"} 0`,
+		`gatehouse_upstream_pins_total{backend="fabric",outcome="lost"} 0`,
 		`gatehouse_upstream_wait_seconds_count 0`,
 		`gatehouse_backend_insecure{backend="fabric"} 0`,
 		`gatehouse_store_operations_total{op="rotate",outcome="timeout"} 0`,
@@ -112,6 +113,7 @@ func TestEveryRecorderCallShows(t *testing.T) {
 	m.UpstreamLogin("fabric", "ok")
 	m.UpstreamRenewal("fabric", "ok")
 	m.UpstreamReplay("fabric", "held")
+	m.UpstreamPin("fabric", "taken")
 	m.UpstreamWait(2 * time.Second)
 	m.UpstreamTokenExpiry("fabric", time.UnixMilli(1_700_000_000_500))
 	m.SetInsecureBackend("fabric", true)
@@ -137,6 +139,7 @@ func TestEveryRecorderCallShows(t *testing.T) {
 		`gatehouse_upstream_renewals_total{backend="fabric",outcome="ok"} 1`,
 		`gatehouse_upstream_replays_total{backend="fabric",outcome="held"} 1`,
 		`gatehouse_upstream_wait_seconds_bucket{le="2.5"} 1`,
+		`gatehouse_upstream_pins_total{backend="fabric",outcome="taken"} 1`,
 		`gatehouse_upstream_wait_seconds_sum 2`,
 		`gatehouse_upstream_token_expiry_seconds{backend="fabric"} 1.7000000005e+09`,
 		`gatehouse_backend_insecure{backend="fabric"} 1`,
@@ -157,7 +160,7 @@ func TestEveryRecorderCallShows(t *testing.T) {
 // status: 21 texts.
 func anything(m *Metrics, code int, next func() string) {
 	for _, call := range []func(a, b string){
-		m.Login, m.Refresh, m.TokenCheck, m.Decision, m.UpstreamLogin, m.UpstreamRenewal, m.UpstreamReplay, m.StoreOp,
+		m.Login, m.Refresh, m.TokenCheck, m.Decision, m.UpstreamLogin, m.UpstreamRenewal, m.UpstreamReplay, m.UpstreamPin, m.StoreOp,
 	} {
 		call(next(), next())
 	}

@@ -24,6 +24,9 @@ var backendReleaseLua string
 //go:embed backend_end.lua
 var backendEndLua string
 
+//go:embed backend_pin.lua
+var backendPinLua string
+
 //go:embed backend_attempt.lua
 var backendAttemptLua string
 
@@ -38,6 +41,7 @@ var (
 	backendCommit  = redis.NewScript(backendCommitLua)
 	backendRelease = redis.NewScript(backendReleaseLua)
 	backendEnd     = redis.NewScript(backendEndLua)
+	backendPin     = redis.NewScript(backendPinLua)
 	backendAttempt = redis.NewScript(backendAttemptLua)
 	backendDueAdd  = redis.NewScript(backendDueAddLua)
 	backendDue     = redis.NewScript(backendDueLua)
@@ -49,6 +53,7 @@ type Backends struct{ c *Client }
 
 var (
 	_ upstream.Store  = (*Backends)(nil)
+	_ upstream.Pins   = (*Backends)(nil)
 	_ upstream.Duties = (*Backends)(nil)
 )
 
@@ -70,7 +75,7 @@ func backendKeys(r upstream.Ref) ([]string, bool) {
 func (b *Backends) Acquire(ctx context.Context, c upstream.Claim) (upstream.Answer, error) {
 	keys, _ := backendKeys(c.Ref)
 	return b.ask(ctx, "backend_acquire", backendAcquire, keys,
-		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused), c.With)
+		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused), c.With, flag(c.Opens))
 }
 
 // Commit implements upstream.Store.
@@ -89,12 +94,8 @@ var outcomes = map[upstream.Outcome]string{
 // Release implements upstream.Store.
 func (b *Backends) Release(ctx context.Context, r upstream.Release) error {
 	keys, owned := backendKeys(r.Ref)
-	ownedArg := 0
-	if owned {
-		ownedArg = 1
-	}
 	err := b.c.eval(ctx, "backend_release", backendRelease, keys[:1],
-		r.Holder, outcomes[r.Outcome], r.Version, millis(r.BackOff), ownedArg, r.With).Err()
+		r.Holder, outcomes[r.Outcome], r.Version, millis(r.BackOff), flag(owned), r.With).Err()
 	if err != nil {
 		return fail("release a backend session", err)
 	}
@@ -104,11 +105,13 @@ func (b *Backends) Release(ctx context.Context, r upstream.Release) error {
 // End implements upstream.Store.
 func (b *Backends) End(ctx context.Context, f upstream.Farewell) (upstream.Answer, error) {
 	keys, _ := backendKeys(f.Ref)
-	ifGone := 0
-	if f.IfGone {
-		ifGone = 1
-	}
-	return b.ask(ctx, "backend_end", backendEnd, keys, f.Holder, millis(f.Lease), ifGone, millis(upstream.KeepEnded))
+	return b.ask(ctx, "backend_end", backendEnd, keys, f.Holder, millis(f.Lease), flag(f.IfGone), millis(upstream.KeepEnded))
+}
+
+// Pin implements upstream.Pins.
+func (b *Backends) Pin(ctx context.Context, r upstream.Ref, pinned bool) (upstream.Answer, error) {
+	keys, _ := backendKeys(r)
+	return b.ask(ctx, "backend_pin", backendPin, keys, flag(pinned))
 }
 
 var trials = map[upstream.Trial]string{
@@ -173,9 +176,9 @@ func (b *Backends) ask(ctx context.Context, op string, s *redis.Script, keys []s
 }
 
 // readAnswer reads {state, version, access, refresh, ms left, ms of life,
-// failures, ms to wait}.
+// failures, ms to wait, pinned (1, 0)}.
 func readAnswer(reply []any) (upstream.Answer, bool) {
-	if len(reply) != 8 {
+	if len(reply) != 9 {
 		return upstream.Answer{}, false
 	}
 	var text [3]string
@@ -186,8 +189,8 @@ func readAnswer(reply []any) (upstream.Answer, bool) {
 		}
 		text[i] = s
 	}
-	var num [5]int64
-	for i, at := range [...]int{1, 4, 5, 6, 7} {
+	var num [6]int64
+	for i, at := range [...]int{1, 4, 5, 6, 7, 8} {
 		n, ok := reply[at].(int64)
 		if !ok {
 			return upstream.Answer{}, false
@@ -200,7 +203,7 @@ func readAnswer(reply []any) (upstream.Answer, bool) {
 	}
 	return upstream.Answer{State: state, Wait: ofMillis(num[4]), Record: upstream.Record{
 		Version: uint64(num[0]), Access: text[1], Refresh: text[2],
-		Left: ofMillis(num[1]), Life: ofMillis(num[2]), Failures: int(num[3]),
+		Left: ofMillis(num[1]), Life: ofMillis(num[2]), Failures: int(num[3]), Pinned: num[5] == 1,
 	}}, true
 }
 

@@ -5,7 +5,7 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local f = redis.call('HMGET', KEYS[1], 'try', 'try1', 'try2')
-local bare = function(state, wait) return {state, 0, '', '', 0, 0, 0, wait} end
+local bare = function(state, wait) return {state, 0, '', '', 0, 0, 0, wait, 0} end
 local same = f[1] == ARGV[3]
 
 if ARGV[2] == 'accepted' then

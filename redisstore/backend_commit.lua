@@ -5,10 +5,10 @@
 -- Gives as backend_acquire.lua: done, gone, or stale with what is stored
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local f = redis.call('HMGET', KEYS[1], 'v', 'access', 'refresh', 'exp', 'life', 'commit', 'state', 'holder', 'opening')
+local f = redis.call('HMGET', KEYS[1], 'v', 'access', 'refresh', 'exp', 'life', 'commit', 'state', 'holder', 'opening', 'pin')
 local n = function(i) return tonumber(f[i] or '0') end
 local ms = function(x) return string.format('%.0f', x) end
-if f[6] == ARGV[1] then return {'done', n(1), '', '', 0, 0, 0, 0} end
+if f[6] == ARGV[1] then return {'done', n(1), '', '', 0, 0, 0, 0, 0} end
 
 local opening, keep, ttl = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 if KEYS[2] then
@@ -19,14 +19,14 @@ if KEYS[2] then
     ends = n(9)
     if n(1) == 0 then ends = now + opening end
   end
-  if s[3] or f[7] == 'ended' or ends <= now then return {'gone', 0, '', '', 0, 0, 0, 0} end
+  if s[3] or f[7] == 'ended' or ends <= now then return {'gone', 0, '', '', 0, 0, 0, 0, 0} end
   ttl = ends - now + keep
   if not s[1] then ttl = math.max(ttl, tonumber(ARGV[11])) end
 end
 if n(1) + 1 ~= tonumber(ARGV[3]) then
   local left = 0
   if n(5) > 0 then left = n(4) - now end
-  return {'stale', n(1), f[2] or '', f[3] or '', left, n(5), 0, 0}
+  return {'stale', n(1), f[2] or '', f[3] or '', left, n(5), 0, 0, n(10)}
 end
 
 local exp = 0
@@ -37,4 +37,4 @@ redis.call('HDEL', KEYS[1], 'fails', 'nb', 'try1', 'try2', 'try')
 if f[8] == ARGV[2] then redis.call('HDEL', KEYS[1], 'holder', 'lease') end
 if KEYS[2] and opening > 0 then redis.call('HSET', KEYS[1], 'opening', ms(now + opening)) end
 redis.call('PEXPIRE', KEYS[1], ms(ttl))
-return {'done', tonumber(ARGV[3]), '', '', 0, 0, 0, 0}
+return {'done', tonumber(ARGV[3]), '', '', 0, 0, 0, 0, 0}

@@ -26,7 +26,7 @@ func TestBackendSessionSurvivesARestart(t *testing.T) {
 	config := upstream.Config{
 		Name: "fabric", URL: &url.URL{Scheme: "https", Host: "fabric.example.net"}, Dialect: d, Transport: fabric,
 		Account: &upstream.Account{Username: "svc", Password: token.NewSecret("svcpass")},
-		Store:   store, Duties: store, Keyring: seal.Random(),
+		Store:   store, Pins: store, Duties: store, Keyring: seal.Random(),
 	}
 	for range 3 {
 		b := upstream.New(config)

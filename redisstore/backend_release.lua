@@ -10,7 +10,7 @@ local same = (f[1] or '0') == ARGV[3]
 if ARGV[2] == 'out' then
   if f[3] ~= ARGV[1] then return 0 end
   redis.call('HDEL', KEYS[1], 'out', 'outlease')
-  if same then redis.call('HDEL', KEYS[1], 'access', 'refresh', 'exp', 'life') end
+  if same then redis.call('HDEL', KEYS[1], 'access', 'refresh', 'exp', 'life', 'pin') end
   return 1
 end
 if f[2] ~= ARGV[1] then return 0 end
@@ -19,7 +19,7 @@ if ARGV[2] == 'failed' then
   redis.call('HINCRBY', KEYS[1], 'fails', 1)
   redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', now + tonumber(ARGV[4])), 'nbwith', ARGV[6])
 elseif same then
-  redis.call('HDEL', KEYS[1], 'access', 'refresh', 'exp', 'life')
+  redis.call('HDEL', KEYS[1], 'access', 'refresh', 'exp', 'life', 'pin')
   if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'state', 'dead') end
 end
 return 1

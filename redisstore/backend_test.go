@@ -40,7 +40,7 @@ func backendFixture(t *testing.T, rdb redis.UniversalClient, advance func(time.D
 		}
 	}
 	return upstreamtest.Fixture{
-		Store: b, Duties: b, Advance: advance,
+		Store: b, Pins: b, Duties: b, Advance: advance,
 		OpenSession: func(sid token.SID, ttl time.Duration) {
 			now, err := rdb.Time(t.Context()).Result()
 			do(err)
@@ -125,9 +125,10 @@ func TestBackendStoreThatCannotBeAskedIsAnError(t *testing.T) {
 	_, commit := b.Commit(ctx, upstream.Commit{Ref: r})
 	_, end := b.End(ctx, upstream.Farewell{Ref: r})
 	_, attempt := b.Attempt(ctx, upstream.Attempt{Ref: r})
+	_, pin := b.Pin(ctx, r, true)
 	_, due := b.Due(ctx, "fabric", "own", 0, 1)
 	for name, err := range map[string]error{
-		"Acquire": acquire, "Commit": commit, "End": end, "Attempt": attempt, "Due": due,
+		"Acquire": acquire, "Commit": commit, "End": end, "Attempt": attempt, "Pin": pin, "Due": due,
 		"Release": b.Release(ctx, upstream.Release{Ref: r}),
 		"Add":     b.Add(ctx, "fabric", "own", "x", 0),
 		"Remove":  b.Remove(ctx, "fabric", "own", "x"),
@@ -136,16 +137,16 @@ func TestBackendStoreThatCannotBeAskedIsAnError(t *testing.T) {
 			t.Errorf("%s without a store = %v; want an error of redisstore", name, err)
 		}
 	}
-	if got := rec.failed.Load(); got != 8 {
-		t.Errorf("failed operations recorded = %d; want 8", got)
+	if got := rec.failed.Load(); got != 9 {
+		t.Errorf("failed operations recorded = %d; want 9", got)
 	}
 }
 
 func TestBackendAnswerOfAnotherFormIsAnError(t *testing.T) {
-	good := []any{"fresh", int64(3), "a", "r", int64(1500), int64(2000), int64(4), int64(250)}
+	good := []any{"fresh", int64(3), "a", "r", int64(1500), int64(2000), int64(4), int64(250), int64(1)}
 	a, ok := readAnswer(good)
 	want := upstream.Answer{State: upstream.Fresh, Wait: 250 * time.Millisecond, Record: upstream.Record{
-		Version: 3, Access: "a", Refresh: "r", Left: 1500 * time.Millisecond, Life: 2 * time.Second, Failures: 4,
+		Version: 3, Access: "a", Refresh: "r", Left: 1500 * time.Millisecond, Life: 2 * time.Second, Failures: 4, Pinned: true,
 	}}
 	if !ok || a != want {
 		t.Fatalf("readAnswer = %+v, %v; want %+v", a, ok, want)
@@ -158,9 +159,9 @@ func TestBackendAnswerOfAnotherFormIsAnError(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string][]any{
-		"short": good[:7], "empty": nil, "long": append(append([]any(nil), good...), int64(0)),
-		"unknown state":    {"better", int64(3), "a", "r", int64(0), int64(0), int64(0), int64(0)},
-		"negative version": {"fresh", int64(-3), "a", "r", int64(0), int64(0), int64(0), int64(0)},
+		"short": good[:8], "empty": nil, "long": append(append([]any(nil), good...), int64(0)),
+		"unknown state":    {"better", int64(3), "a", "r", int64(0), int64(0), int64(0), int64(0), int64(0)},
+		"negative version": {"fresh", int64(-3), "a", "r", int64(0), int64(0), int64(0), int64(0), int64(0)},
 	} {
 		if _, ok := readAnswer(bad); ok {
 			t.Errorf("an answer that is %s was read", name)

@@ -38,6 +38,11 @@ type Options struct {
 	Recorder  Recorder     // nil: nobody is told
 	Log       *slog.Logger // nil: nothing is logged
 
+	// OnEnd is told of every session that this manager ends, and of those that it
+	// happens to find expired, so that what it holds elsewhere ends too. It may be
+	// told of one twice and must not wait. Nil: nobody is told.
+	OnEnd func(token.SID)
+
 	DegradedFor time.Duration // how long checked sessions are served while the store cannot be asked; 0: not at all
 }
 

@@ -290,3 +290,52 @@ func TestRefreshTokenOfAnotherSourceIsJunk(t *testing.T) {
 		}
 	})
 }
+
+// What a session holds elsewhere ends with it, in whatever way that is.
+func TestEveryEndIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(w *world, set token.Set, sid token.SID)
+	}{
+		{"logout", func(w *world, _ token.Set, sid token.SID) {
+			if err := w.m.Logout(w.Context(), w.iss, sid); err != nil {
+				w.Error(err)
+			}
+		}},
+		{"revoked", func(w *world, _ token.Set, sid token.SID) {
+			if err := w.m.End(w.Context(), sid, "revoked"); err != nil {
+				w.Error(err)
+			}
+		}},
+		{"reuse", func(w *world, set token.Set, _ token.SID) {
+			_, _ = w.refresh(set.Refresh)
+			sleep(time.Minute)
+			_, _ = w.refresh(set.Refresh)
+		}},
+		{"found expired", func(w *world, set token.Set, _ token.SID) {
+			sleep(24*time.Hour + 2*time.Second)
+			_, _ = w.refresh(set.Refresh)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []token.SID
+				w := newWorld(t, func(o *session.Options) {
+					o.OnEnd = func(sid token.SID) { told = append(told, sid) }
+				})
+				w.run(w.m)
+				set := w.login(session.KindLogin)
+				sid := w.alive(set.Access).SID
+				synctest.Wait()
+				if len(told) > 0 {
+					t.Fatalf("told of %v before any end", told)
+				}
+				tt.end(w, set, sid)
+				synctest.Wait()
+				if len(told) != 1 || told[0] != sid {
+					t.Errorf("told of the ends of %v; want %v once", told, sid)
+				}
+			})
+		})
+	}
+}

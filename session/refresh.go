@@ -135,7 +135,7 @@ func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t turn, sid tok
 	if !movesOn(&rec, generation) || t.arrived.Before(*t.renewed) {
 		return nil
 	}
-	err = iss.Backend.Renew(ctx, sid)
+	err = iss.Backend.Renew(ctx, sid, token.Grant{Op: token.OpRefresh})
 	if err == nil {
 		*t.renewed = time.Now()
 		return nil

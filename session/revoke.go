@@ -89,7 +89,11 @@ func (m *Manager) ended(ctx context.Context, rec *Record, reason string) {
 	m.o.Log.InfoContext(ctx, "session ended", "session", rec.SID.Short(), "reason", reason)
 }
 
+// endBackend ends what a session holds at backends.
 func (m *Manager) endBackend(rec *Record) {
+	if m.o.OnEnd != nil {
+		m.o.OnEnd(rec.SID)
+	}
 	if b := m.house.backends.of(rec.Origin.Source); b != nil {
 		b.End(rec.SID)
 	}

@@ -96,9 +96,13 @@ type Verifier interface {
 
 // Backend is the backend session that belongs to a pass-through session.
 type Backend interface {
-	// Renew renews the backend's tokens as a client's refresh asks. An error of
-	// kind InvalidRefresh means that the backend session is dead.
-	Renew(ctx context.Context, sid token.SID) error
+	// Renew renews the backend's tokens as a client's refresh or renewal asks. An
+	// error of kind InvalidRefresh means that the backend session is dead.
+	//
+	// With OpRenew g holds the client's own user name and password. The backend
+	// must then be asked whatever the age of its tokens, for nobody else checks the
+	// password; one that it refuses is BadCredentials, and ends nothing.
+	Renew(ctx context.Context, sid token.SID, g token.Grant) error
 	// End logs out at the backend, now or as a duty later. It does not wait.
 	End(sid token.SID)
 }

@@ -120,7 +120,7 @@ type backend struct {
 	err     error
 }
 
-func (b *backend) Renew(context.Context, token.SID) error {
+func (b *backend) Renew(context.Context, token.SID, token.Grant) error {
 	<-time.After(50 * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -43,10 +43,10 @@ var (
 // backend throttles for a short time is made once more after it. Errors are a
 // *refusal, or say that the backend could not be asked or understood.
 func (b *Backend) speak(ctx context.Context, g token.Grant) (token.Set, error) {
-	set, err := b.speakOnce(ctx, g)
+	set, err := b.speakKnown(ctx, g)
 	if r, ok := errors.AsType[*refusal](err); ok && r.status == http.StatusTooManyRequests &&
 		r.err.RetryAfter > 0 && r.err.RetryAfter <= longestThrottle && pause(ctx, r.err.RetryAfter) {
-		set, err = b.speakOnce(ctx, g)
+		set, err = b.speakKnown(ctx, g)
 	}
 	if err != nil {
 		return token.Set{}, fmt.Errorf("upstream: %s at %s: %w", g.Op, b.cfg.Name, err)
@@ -54,12 +54,47 @@ func (b *Backend) speak(ctx context.Context, g token.Grant) (token.Set, error) {
 	return set, nil
 }
 
-func (b *Backend) speakOnce(ctx context.Context, g token.Grant) (token.Set, error) {
-	call := b.cfg.Dialect.Call(g.Op)
-	if call == nil || call.WriteRequest == nil {
+// speaks reports whether the gateway can make the call of an operation.
+func (b *Backend) speaks(op token.Op) bool {
+	call := b.cfg.Dialect.Call(op)
+	return call != nil && call.WriteRequest != nil
+}
+
+// grant returns a grant of the account's, with what it proves itself by. In
+// pass-through it holds the operation alone.
+func (b *Backend) grant(op token.Op) token.Grant {
+	g, a := token.Grant{Op: op}, b.cfg.Account
+	if a == nil {
+		return g
+	}
+	if a.ClientID != "" {
+		g.Client = &token.Client{ID: a.ClientID, Secret: a.ClientSecret}
+	}
+	if op == token.OpLogin || op == token.OpRenew {
+		g.Username, g.Password = a.Username, a.Password
+	}
+	return g
+}
+
+// speakKnown makes a call under a version of the API that the backend knows. Only
+// calls that open or continue a session look for one.
+func (b *Backend) speakKnown(ctx context.Context, g token.Grant) (set token.Set, err error) {
+	if g.Op != token.OpLogin && g.Op != token.OpRenew {
+		return b.speakOnce(ctx, b.spoken(), g)
+	}
+	err = b.underVersion(func(version string) (err error) {
+		set, err = b.speakOnce(ctx, version, g)
+		return err
+	})
+	return set, err
+}
+
+func (b *Backend) speakOnce(ctx context.Context, version string, g token.Grant) (token.Set, error) {
+	if !b.speaks(g.Op) {
 		return token.Set{}, errNoCall
 	}
-	r, err := b.request(ctx, call, g)
+	call := b.cfg.Dialect.Call(g.Op)
+	r, err := b.request(ctx, call, version, g)
 	if err != nil {
 		return token.Set{}, err
 	}
@@ -78,8 +113,8 @@ func (b *Backend) speakOnce(ctx context.Context, g token.Grant) (token.Set, erro
 	return call.ReadResponse(resp)
 }
 
-func (b *Backend) request(ctx context.Context, call *dialect.Call, g token.Grant) (*http.Request, error) {
-	u := b.cfg.URL.JoinPath(call.SpokenPath(b.cfg.Dialect.Profile, g))
+func (b *Backend) request(ctx context.Context, call *dialect.Call, version string, g token.Grant) (*http.Request, error) {
+	u := b.cfg.URL.JoinPath(call.SpokenPath(version, g))
 	r, err := http.NewRequestWithContext(ctx, call.Method, u.String(), nil)
 	if err != nil {
 		return nil, err

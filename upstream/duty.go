@@ -15,8 +15,9 @@ const (
 )
 
 // Run looks after what is owed to the backend: it logs out what belongs to
-// sessions that are gone, whichever process opened them. It returns the
-// context's error when that ends; it starts nothing that outlives it.
+// sessions that are gone, and renews what something is pinned to, whichever
+// process opened them. It returns the context's error when that ends; it starts
+// nothing that outlives it but renewals, which Drain waits for.
 func (b *Backend) Run(ctx context.Context) error {
 	tick := time.NewTicker(b.cfg.SweepEvery)
 	defer tick.Stop()
@@ -27,7 +28,7 @@ func (b *Backend) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if b.mode() != modeOwn {
+		if b.mode() != modeOwn && !b.Parts() {
 			continue
 		}
 		b.sweep(ctx)
@@ -66,9 +67,9 @@ func (b *Backend) due(ctx context.Context, within time.Duration) ([]string, erro
 func (b *Backend) slim() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for sid, h := range b.pinned {
+	for sid, h := range b.clients {
 		if !h.used.Swap(false) && h.idle() {
-			delete(b.pinned, sid)
+			delete(b.clients, sid)
 		}
 	}
 }
@@ -77,7 +78,7 @@ func (b *Backend) slim() {
 func (h *held) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.flight == nil && h.pending == nil
+	return h.flight == nil && h.pending == nil && h.takers.Load() == 0
 }
 
 // dismiss logs a backend session out, once among all processes; with ifGone
@@ -86,7 +87,7 @@ func (h *held) idle() bool {
 func (b *Backend) dismiss(r Ref, ifGone bool) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	f := Farewell{Ref: r, Holder: rand.Text(), Lease: 2 * b.lease(), IfGone: ifGone}
+	f := Farewell{Ref: r, Holder: rand.Text(), Lease: 3 * b.lease(), IfGone: ifGone} // renewal, release and logout
 	ans, err := b.cfg.Store.End(ctx, f)
 	if err != nil {
 		b.log.Warn("logout at the backend is left for later: the store cannot be asked", "error", err)
@@ -98,7 +99,7 @@ func (b *Backend) dismiss(r Ref, ifGone bool) {
 	case Wait:
 		b.postpone(r.Owner, ans.Wait)
 	case Alive:
-		b.postpone(r.Owner, stillAlive(ans.Wait))
+		b.attend(r, ans)
 	default:
 		b.excuse(r.Owner)
 	}
@@ -117,7 +118,7 @@ func stillAlive(ttl time.Duration) time.Duration {
 func (b *Backend) farewell(f Farewell, rec Record) {
 	t, err := b.names.open(f.Ref, rec)
 	if err == nil {
-		err = b.logout(t)
+		err = b.leave(t, rec.Pinned)
 		if err != nil {
 			b.log.Warn("logout at the backend failed", "error", err, "again_in", logoutAgain.String())
 			b.postpone(f.Ref.Owner, logoutAgain)

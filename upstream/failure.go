@@ -17,6 +17,8 @@ const (
 	rejected               // the backend refuses the account or password: keep them, stop trying
 	localOff               // the backend takes no passwords at all
 	dead                   // the refresh token is no good: log in again if we may
+	noVersion              // the backend knows no version of the API that may be spoken
+	noToken                // the backend gives the account no application token
 )
 
 // classify gives meaning to a failed login or renewal. Only what the backend
@@ -28,8 +30,15 @@ func classify(op token.Op, err error) class {
 	if !ok {
 		return transient
 	}
+	if _, none := errors.AsType[*unknownVersions](err); none {
+		return noVersion
+	}
 	switch {
-	case op == token.OpRefresh && r.err.Kind == token.InvalidRefresh:
+	case op == token.OpApplicationToken && final(r):
+		return noToken
+	case op == token.OpApplicationToken:
+		return transient
+	case op == token.OpRefresh && r.err.Kind == token.InvalidRefresh, op == token.OpRenew && endsAccess(r.err.Kind):
 		return dead
 	case op == token.OpRefresh:
 		return transient
@@ -37,10 +46,46 @@ func classify(op token.Op, err error) class {
 		return localOff
 	case r.err.Kind == token.Unavailable:
 		return transient
-	case r.err.Kind == token.BadCredentials, r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
+	case refusesAccount(r.err.Kind), r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return rejected
 	}
 	return transient
+}
+
+// loginClass gives meaning to a login of the account that failed, with what
+// belongs to it; a failed renewal is always transient.
+func loginClass(err error) class {
+	if r, ok := errors.AsType[*refusal](err); ok && (r.op == token.OpLogin || r.op == token.OpApplicationToken) {
+		return classify(r.op, err)
+	}
+	return transient
+}
+
+// refusesAccount reports whether a refused login is about who logs in, so that
+// trying again is no use. A second factor that is asked for is one: each try would
+// ask for it anew.
+func refusesAccount(k token.Kind) bool {
+	switch k {
+	case token.BadCredentials, token.FactorNeeded, token.InvalidClient, token.UnauthorizedClient, token.UnsupportedGrant:
+		return true
+	}
+	return false
+}
+
+// endsAccess reports whether a renewal by password was refused for the token's
+// sake.
+func endsAccess(k token.Kind) bool {
+	return k == token.InvalidAccess || k == token.ExpiredAccess || k == token.InvalidRefresh
+}
+
+// final reports whether an answer would be the same if the call was made again.
+// Some backends refuse with a status of success.
+func final(r *refusal) bool {
+	switch r.status {
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
+		return false
+	}
+	return r.status < 300 || r.status >= 400 && r.status < 500
 }
 
 // Times between calls that fail.
@@ -76,6 +121,7 @@ const (
 	msgRejected    = "The backend refuses the gateway's own account. An operator has to correct its user name or password."
 	msgLocalOff    = "The backend has local authentication switched off; the gateway needs an API token for it, or it has to be switched on. Ask the operator."
 	msgAPIToken    = "The backend refuses the gateway's API token. An operator has to put a valid one in its place."
+	msgNoToken     = "The backend gives the gateway's account no application token. An operator has to make it a user of the type that may have one, or take application_token out."
 	msgEnded       = "The backend has ended this session. Log in again."
 	msgBusy        = "The gateway is still signing in at the backend. Try again."
 	msgStore       = "The gateway could not reach its session store. Try again later."
@@ -90,6 +136,11 @@ func report(c class, cause error, wait time.Duration) *token.Error {
 		return token.Fail(token.BadGateway, msgLocalOff, cause)
 	case dead:
 		return token.Fail(token.InvalidAccess, msgEnded, cause)
+	case noToken:
+		return token.Fail(token.BadGateway, msgNoToken, cause)
+	case noVersion:
+		e, _ := errors.AsType[*unknownVersions](cause)
+		return token.Fail(token.BadGateway, e.message(), cause)
 	}
 	return unavailable(msgUnavailable, cause, wait)
 }

@@ -15,11 +15,24 @@ type held struct {
 	cur  atomic.Pointer[tokens] // nil: not asked for yet
 	used atomic.Bool            // since the last sweep of the memory
 
+	own    bool         // a client session's own beside its account's shared one
+	pinned atomic.Bool  // as far as this process knows; the store decides
+	takers atomic.Int32 // requests under way that would take a pin
+	fixed  atomic.Int32 // requests under way that could not be made again
+
 	mu      sync.Mutex
 	flight  *flight      // guarded by mu: the change under way; nil: none
 	hold    time.Time    // guarded by mu: nothing is tried before
 	why     *token.Error // guarded by mu: what is answered until then
 	pending *Commit      // guarded by mu: tokens that the store has not taken yet
+	doubted time.Time    // guarded by mu: when a refusal in unknown words last had it renewed
+}
+
+// unstored reports whether tokens wait to be stored.
+func (h *held) unstored() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pending != nil
 }
 
 // flight is one change of tokens that any number of requests wait for.
@@ -27,6 +40,7 @@ type flight struct {
 	done   chan struct{}
 	tokens *tokens // set before done is closed
 	err    error   // set before done is closed
+	proof  string  // digest of the client's own credential that it is made with; empty: none
 }
 
 // landed is a flight that is over.
@@ -45,25 +59,34 @@ func (b *Backend) heldBy(sid token.SID) *held {
 	if sid.IsZero() {
 		return nil
 	}
-	b.mu.RLock()
-	h := b.pinned[sid]
-	b.mu.RUnlock()
+	h := b.inMemory(sid)
 	if h == nil {
-		h = b.pin(sid)
+		h = b.client(sid)
 	}
-	if !h.used.Load() {
+	return h
+}
+
+// inMemory returns what memory holds for a client session, or nil.
+func (b *Backend) inMemory(sid token.SID) *held {
+	b.mu.RLock()
+	h := b.clients[sid]
+	b.mu.RUnlock()
+	if h != nil && !h.used.Load() {
 		h.used.Store(true)
 	}
 	return h
 }
 
-func (b *Backend) pin(sid token.SID) *held {
+// client returns what memory holds for a client session, an empty one if there is
+// nothing.
+func (b *Backend) client(sid token.SID) *held {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	h := b.pinned[sid]
+	h := b.clients[sid]
 	if h == nil {
-		h = &held{ref: b.refOf(sid)}
-		b.pinned[sid] = h
+		h = &held{ref: b.refOf(sid), own: b.shared != nil}
+		h.used.Store(true)
+		b.clients[sid] = h
 	}
 	return h
 }
@@ -79,8 +102,8 @@ func (b *Backend) forget(h *held) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.pinned[sid] == h {
-		delete(b.pinned, sid)
+	if b.clients[sid] == h {
+		delete(b.clients, sid)
 	}
 }
 
@@ -91,7 +114,7 @@ func (b *Backend) current(ctx context.Context, h *held) (*tokens, error) {
 	t := h.cur.Load()
 	if t != nil {
 		p := t.phase(time.Now())
-		if p == phaseGood || p != phaseOver && !b.canRenew(t) {
+		if p == phaseGood || p != phaseOver && !b.canRenew(h, t) {
 			return t, nil
 		}
 		if p == phaseEarly {
@@ -102,9 +125,13 @@ func (b *Backend) current(ctx context.Context, h *held) (*tokens, error) {
 	return b.await(ctx, h, t)
 }
 
-// canRenew reports whether there is a way to get tokens after these.
-func (b *Backend) canRenew(t *tokens) bool {
-	return b.shared != nil || !t.refresh.IsZero() && b.cfg.Dialect.Call(token.OpRefresh) != nil
+// canRenew reports whether there is a way to get tokens after these. A client's
+// own beside a shared one are left to their end once nothing is pinned to them.
+func (b *Backend) canRenew(h *held, t *tokens) bool {
+	if h.own {
+		return h.pinned.Load() || h.takers.Load() > 0
+	}
+	return b.shared != nil || !t.refresh.IsZero() && b.speaks(token.OpRefresh)
 }
 
 // await gets tokens newer than t, which may be nil.
@@ -118,7 +145,7 @@ func (b *Backend) await(ctx context.Context, h *held, t *tokens) (*tokens, error
 			}
 			return nil, err
 		}
-		if t = next; t.phase(time.Now()) >= phaseEarly || !b.canRenew(t) && t.phase(time.Now()) != phaseOver {
+		if t = next; t.phase(time.Now()) >= phaseEarly || !b.canRenew(h, t) && t.phase(time.Now()) != phaseOver {
 			return t, nil
 		}
 	}
@@ -132,7 +159,11 @@ func (b *Backend) await(ctx context.Context, h *held, t *tokens) (*tokens, error
 func (b *Backend) renewed(ctx context.Context, h *held, t *tokens) (*tokens, error) {
 	began := time.Now()
 	defer func() { b.rec.UpstreamWait(time.Since(began)) }()
-	f := b.join(h, t)
+	return b.landing(ctx, b.join(h, t))
+}
+
+// landing waits for a flight to be over.
+func (b *Backend) landing(ctx context.Context, f *flight) (*tokens, error) {
 	patience := time.NewTimer(b.patience())
 	defer patience.Stop()
 	select {
@@ -151,7 +182,11 @@ func (b *Backend) patience() time.Duration { return b.cfg.CallTimeout + storeTim
 
 // join returns the flight that makes tokens other than t: one that is over if
 // there are some, the one under way, or a new one.
-func (b *Backend) join(h *held, t *tokens) *flight {
+func (b *Backend) join(h *held, t *tokens) *flight { return b.joinWith(h, t, nil) }
+
+// joinWith is join; a new flight is made with the client's own credential g,
+// unless that is nil.
+func (b *Backend) joinWith(h *held, t *tokens, g *token.Grant) *flight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if now := h.cur.Load(); now != t && now != nil {
@@ -168,13 +203,16 @@ func (b *Backend) join(h *held, t *tokens) *flight {
 		return landed(nil, &why)
 	}
 	f := &flight{done: make(chan struct{})}
+	if g != nil {
+		f.proof = b.names.digest(*g)
+	}
 	h.flight = f
-	b.crew.run(func() { b.fly(h, t, f) })
+	b.crew.run(func() { b.fly(h, t, f, g) })
 	return f
 }
 
-func (b *Backend) fly(h *held, t *tokens, f *flight) {
-	f.tokens, f.err = b.lead(h, t)
+func (b *Backend) fly(h *held, t *tokens, f *flight, g *token.Grant) {
+	f.tokens, f.err = b.lead(h, t, g)
 	h.mu.Lock()
 	h.flight = nil
 	h.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +55,7 @@ func (n *notes) add(what, outcome string) {
 func (n *notes) UpstreamLogin(_, outcome string)   { n.add("login", outcome) }
 func (n *notes) UpstreamRenewal(_, outcome string) { n.add("renewal", outcome) }
 func (n *notes) UpstreamReplay(_, outcome string)  { n.add("replay", outcome) }
+func (n *notes) UpstreamPin(_, outcome string)     { n.add("pin", outcome) }
 func (n *notes) UpstreamWait(time.Duration)        {}
 func (n *notes) UpstreamTokenExpiry(_ string, at time.Time) {
 	n.mu.Lock()
@@ -63,10 +63,18 @@ func (n *notes) UpstreamTokenExpiry(_ string, at time.Time) {
 	n.expiry = at
 }
 
-func (n *notes) has(note string) bool {
+func (n *notes) has(note string) bool { return n.count(note) > 0 }
+
+func (n *notes) count(note string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Contains(n.all, note)
+	c := 0
+	for _, s := range n.all {
+		if s == note {
+			c++
+		}
+	}
+	return c
 }
 
 var (
@@ -98,7 +106,7 @@ func newWorld(t testing.TB, change func(*upstream.Config)) *world {
 	w.config = upstream.Config{
 		Name: "fabric", URL: base, Dialect: ipfabric(t), Transport: w.fabric,
 		Account: &upstream.Account{Username: "svc", Password: token.NewSecret("svcpass")},
-		Store:   w.store, Duties: w.store, Keyring: keys, Recorder: w.notes,
+		Store:   w.store, Pins: w.store, Duties: w.store, Keyring: keys, Recorder: w.notes,
 	}
 	if change != nil {
 		change(&w.config)

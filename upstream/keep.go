@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -43,14 +42,19 @@ func (b *Backend) commit(c Commit) (Answer, error) {
 func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 	if ans.State == Done {
 		b.adopt(h, t)
+		if h.own {
+			b.postpone(h.ref.Owner, b.watchEvery())
+		}
 		return t, nil
 	}
-	b.crew.run(func() { b.discard(t) })
+	pinned := h.pinned.Load() && ans.State != Stale // else it is pinned to the others
+	b.crew.run(func() { b.discard(t, pinned) })
 	if ans.State == Stale {
 		other, err := b.names.open(h.ref, ans.Record)
 		if err != nil {
 			return nil, unavailable(msgBusy, err, 0)
 		}
+		h.pinned.Store(ans.Record.Pinned)
 		b.adopt(h, other)
 		return other, nil
 	}
@@ -58,9 +62,10 @@ func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 	return nil, report(dead, nil, 0)
 }
 
-// discard logs out tokens that nobody will use.
-func (b *Backend) discard(t *tokens) {
-	if err := b.logout(t); err != nil {
+// discard logs out tokens that nobody will use, and gives back what is pinned to
+// them.
+func (b *Backend) discard(t *tokens, pinned bool) {
+	if err := b.leave(t, pinned); err != nil {
 		b.log.Warn("unused tokens stay logged in until they expire", "error", err)
 	}
 }
@@ -132,14 +137,20 @@ func (b *Backend) pauseUnlessDraining(ctx context.Context, d time.Duration) bool
 // renewed for that, since the refresh token would live on. What the backend
 // refuses is over already.
 func (b *Backend) logout(t *tokens) error {
-	if b.cfg.Dialect.Call(token.OpLogout) == nil {
+	op := token.OpLogout
+	if !b.speaks(op) {
+		op = token.OpRevoke
+	}
+	if !b.speaks(op) {
 		return nil
 	}
 	if t.phase(time.Now()) == phaseOver {
-		if t.refresh.IsZero() || b.cfg.Dialect.Call(token.OpRefresh) == nil {
+		if t.refresh.IsZero() || !b.speaks(token.OpRefresh) {
 			return nil
 		}
-		next, _, err := b.exchange(token.Grant{Op: token.OpRefresh, Refresh: t.refresh, Access: t.access})
+		g := b.grant(token.OpRefresh)
+		g.Refresh, g.Access = t.refresh, t.access
+		next, _, err := b.exchange(g)
 		if err != nil {
 			return over(err)
 		}
@@ -150,15 +161,16 @@ func (b *Backend) logout(t *tokens) error {
 	}
 	ctx, cancel := detached(b.cfg.CallTimeout)
 	defer cancel()
-	_, err := b.speak(ctx, token.Grant{Op: token.OpLogout, Access: t.access, Refresh: t.refresh})
+	g := b.grant(op)
+	g.Access, g.Refresh = t.access, t.refresh
+	_, err := b.speak(ctx, g)
 	return over(err)
 }
 
 // over returns nil where a failed logout leaves nothing to be logged out: the
 // backend knows the token no more.
 func over(err error) error {
-	r, ok := errors.AsType[*refusal](err)
-	if ok && r.status >= 400 && r.status < 500 && r.status != http.StatusTooManyRequests && r.status != http.StatusRequestTimeout {
+	if r, ok := errors.AsType[*refusal](err); ok && final(r) {
 		return nil
 	}
 	return err

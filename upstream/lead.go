@@ -27,16 +27,20 @@ const (
 func (b *Backend) lease() time.Duration { return b.cfg.CallTimeout + storeTimeout }
 
 // lead gets tokens other than t: those that somebody stored meanwhile, or new
-// ones from the backend. One runs at a time for one held.
-func (b *Backend) lead(h *held, t *tokens) (*tokens, error) {
+// ones from the backend, with the client's own credential g unless that is nil.
+// One runs at a time for one held.
+func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	if err := b.settle(h); isDead(err) {
 		return nil, err
 	} else if err != nil {
 		return nil, unavailable(msgStore, err, 0)
 	}
+	if h.own {
+		h.quiet()
+	}
 	ctx, cancel := detached(b.patience())
 	defer cancel()
-	c := Claim{Ref: h.ref, Holder: rand.Text(), Lease: b.lease(), With: b.with}
+	c := Claim{Ref: h.ref, Holder: rand.Text(), Lease: b.lease(), With: b.with, Opens: h.own && h.takers.Load() > 0}
 	if t != nil {
 		c.Seen = t.version
 	}
@@ -48,11 +52,18 @@ func (b *Backend) lead(h *held, t *tokens) (*tokens, error) {
 		switch ans.State {
 		case Fresh:
 			if next, err := b.names.open(h.ref, ans.Record); err == nil {
+				h.pinned.Store(ans.Record.Pinned)
 				b.adopt(h, next)
 				return next, nil
 			}
 			c.Seen = ans.Record.Version // unreadable: as good as none
 		case Lead:
+			switch {
+			case h.own:
+				return b.obtainOwn(h, c.Holder, ans.Record)
+			case g != nil:
+				return b.obtainWith(h, c.Holder, ans.Record, *g)
+			}
 			return b.obtain(h, c.Holder, ans.Record)
 		case Wait:
 			if !pause(ctx, min(max(ans.Wait, time.Millisecond), pollEvery)) {
@@ -82,8 +93,10 @@ func (b *Backend) obtain(h *held, holder string, rec Record) (*tokens, error) {
 			old = nil
 		}
 	}
-	if old != nil && !old.refresh.IsZero() && b.cfg.Dialect.Call(token.OpRefresh) != nil {
-		next, _, err := b.exchange(token.Grant{Op: token.OpRefresh, Refresh: old.refresh, Access: old.access})
+	if old != nil && !old.refresh.IsZero() && b.speaks(token.OpRefresh) {
+		g := b.grant(token.OpRefresh)
+		g.Refresh, g.Access = old.refresh, old.access
+		next, _, err := b.exchange(g)
 		switch {
 		case err == nil:
 			b.rec.UpstreamRenewal(b.cfg.Name, "ok")
@@ -120,7 +133,7 @@ func (b *Backend) replace(h *held, holder string, rec Record) (*tokens, error) {
 	case ans.State == Wait:
 		return nil, unavailable(msgBusy, nil, ans.Wait)
 	case b.shared == nil:
-		return nil, b.die(h, holder, rec.Version)
+		return nil, b.die(h, holder, rec, nil)
 	}
 	return b.login(h, holder, rec)
 }
@@ -146,93 +159,67 @@ func (b *Backend) exchange(g token.Grant) (*tokens, token.Identity, error) {
 	return t, set.Identity, err
 }
 
-// login logs the shared account in. The attempt is counted before it is made.
+// login logs the account in, for all clients or for the one that h belongs to.
+// The attempt is counted before it is made.
 func (b *Backend) login(h *held, holder string, rec Record) (*tokens, error) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, h.ref.Owner, KeepUnused); err != nil {
+	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, h.ref.Owner, b.firstLook(h)); err != nil {
 		return nil, unavailable(msgStore, err, 0)
 	}
-	g := token.Grant{Op: token.OpLogin, Username: b.cfg.Account.Username, Password: b.cfg.Account.Password}
-	a := Attempt{Ref: h.ref, ID: rand.Text(), Digest: b.names.digest(g), Window: b.lease(), Keep: KeepUnused}
+	g := b.grant(token.OpLogin)
+	a := b.attempt(g)
 	if err := b.begin(ctx, h, holder, a); err != nil {
 		return nil, err
 	}
 	next, _, err := b.exchange(g)
+	if err == nil && b.cfg.Account.ApplicationToken {
+		next, err = b.applicationToken(next)
+	}
 	if err == nil {
 		b.rec.UpstreamLogin(b.cfg.Name, "ok")
 		b.log.Info("logged in at the backend")
-		return b.keep(h, holder, rec.Version, next) // its commit clears the count
+		if h != b.shared { // else the commit clears the count
+			b.conclude(a, Accepted)
+		}
+		return b.keep(h, holder, rec.Version, next)
 	}
-	c := classify(token.OpLogin, err)
+	c := loginClass(err)
 	b.rec.UpstreamLogin(b.cfg.Name, loginOutcome(c))
 	b.conclude(a, c.trial())
 	return nil, b.fail(h, holder, rec.Failures, err)
 }
 
-// begin counts an attempt; the error says that it must not be made now.
-func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) error {
-	ans, err := b.cfg.Store.Attempt(ctx, a)
-	switch {
-	case err != nil:
-		return unavailable(msgStore, err, 0)
-	case ans.State == Done:
-		return nil
-	case ans.State == Wait: // left open by a process that is gone
-		e := unavailable(msgUnavailable, nil, ans.Wait)
-		b.release(Release{Ref: h.ref, Holder: holder, BackOff: ans.Wait, With: b.with})
-		h.rest(ans.Wait, e)
-		return e
+// firstLook is when to look at tokens after the login that is about to be made
+// for them: a client's own are looked at all the time once they are there.
+func (b *Backend) firstLook(h *held) time.Duration {
+	if h.own {
+		return 2 * b.lease()
 	}
-	b.rec.UpstreamLogin(b.cfg.Name, "stopped")
-	b.log.Error("no login is tried: the backend refused this account's password before",
-		"remedy", "put the right user name and password in the configuration; a changed one is tried at once")
-	e := report(rejected, nil, 0)
-	b.release(Release{Ref: h.ref, Holder: holder, BackOff: maxBackOff, With: b.with})
-	h.rest(maxBackOff, e)
-	return e
+	return KeepUnused
 }
 
-// conclude says how an attempt ended. If the store cannot be told, the attempt
-// stays open and counts as rejected in the end.
-func (b *Backend) conclude(a Attempt, how Trial) {
-	a.Trial = how
-	ctx, cancel := detached(storeTimeout)
+// applicationToken trades the tokens of a login for one that never expires.
+func (b *Backend) applicationToken(t *tokens) (*tokens, error) {
+	g := b.grant(token.OpApplicationToken)
+	g.Refresh = t.refresh
+	ctx, cancel := detached(b.cfg.CallTimeout)
 	defer cancel()
-	if _, err := b.cfg.Store.Attempt(ctx, a); err != nil {
-		b.log.Warn("login attempt stays open in the store", "error", err)
+	set, err := b.speak(ctx, g)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// trial returns how an attempt ends that failed so.
-func (c class) trial() Trial {
-	if c == rejected {
-		return Rejected
-	}
-	return Void
-}
-
-func loginOutcome(c class) string {
-	switch c {
-	case rejected:
-		return "rejected"
-	case localOff:
-		return "local_auth_off"
-	}
-	return "unavailable"
+	return tokensOf(token.Set{Access: set.Access}, time.Now())
 }
 
 // fail ends a flight that the backend did not answer as hoped, and has the
 // backend left alone for a while.
 func (b *Backend) fail(h *held, holder string, failures int, err error) error {
-	c := transient
-	if r, ok := errors.AsType[*refusal](err); ok && r.op == token.OpLogin {
-		c = classify(token.OpLogin, err)
-	}
+	c := loginClass(err)
 	wait, level := max(backOff(failures+1), asked(err)), slog.LevelWarn
 	if c != transient {
 		wait, level = max(wait, maxBackOff), slog.LevelError
-		err = fmt.Errorf("%s: %w", strings.TrimSuffix(report(c, nil, 0).Msg, "."), err)
+		err = fmt.Errorf("%s: %w", strings.TrimSuffix(report(c, err, 0).Msg, "."), err)
 	}
 	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait.Round(time.Second).String())
 	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait, With: b.with})
@@ -241,10 +228,14 @@ func (b *Backend) fail(h *held, holder string, failures int, err error) error {
 	return e
 }
 
-// die ends a pass-through backend session that cannot be renewed any more.
-func (b *Backend) die(h *held, holder string, version uint64) error {
+// die ends a client's backend session that cannot be renewed any more, because of
+// cause, which may be nil. What was pinned to it is lost.
+func (b *Backend) die(h *held, holder string, rec Record, cause error) error {
 	b.log.Info("a backend session is over", "owner", h.ref.Owner[:6])
-	b.release(Release{Ref: h.ref, Holder: holder, Version: version, Outcome: Died})
+	if rec.Pinned {
+		b.lose(h, cause)
+	}
+	b.release(Release{Ref: h.ref, Holder: holder, Version: rec.Version, Outcome: Died})
 	b.forget(h)
 	return report(dead, nil, 0)
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/seal"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -28,9 +29,14 @@ func newNames(k *seal.Keyring, backend string) names {
 	return names{backend: backend, keyring: k, owner: k.MAC("backend account"), credential: k.MAC("backend credential")}
 }
 
-// account returns the owner that an account's record is kept under.
-func (n names) account(username string) string {
-	return "a." + n.owner.Digest(fmt.Sprintf("%q %q", n.backend, username))[0]
+// account returns the owner that an account's record is kept under. Tokens belong
+// to an OAuth client too, and one of an application token is of another kind.
+func (n names) account(a *Account) string {
+	text := fmt.Sprintf("%q %q", n.backend, a.Username)
+	if a.ClientID != "" || a.ApplicationToken {
+		text = fmt.Sprintf("%s %q %v", text, a.ClientID, a.ApplicationToken)
+	}
+	return "a." + n.owner.Digest(text)[0]
 }
 
 // user returns the owner under which the login attempts of a pass-through user
@@ -39,17 +45,27 @@ func (n names) user(g token.Grant) string {
 	return "a." + n.owner.Digest(fmt.Sprintf("user %q %q %q", n.backend, g.Realm, g.Username))[0]
 }
 
-// digest returns what stands for a user name with its password.
+// digest returns what stands for a user name with its password, and the client
+// that sends them.
 func (n names) digest(g token.Grant) string {
-	return n.credential.Digest(fmt.Sprintf("%q %q %q %q", n.backend, g.Realm, g.Username, g.Password.Reveal()))[0]
+	text := fmt.Sprintf("%q %q %q %q", n.backend, g.Realm, g.Username, g.Password.Reveal())
+	if c := g.Client; c != nil {
+		text = fmt.Sprintf("%s %q %q", text, c.ID, c.Secret.Reveal())
+	}
+	return n.credential.Digest(text)[0]
 }
 
-// address returns what stands for where the gateway logs in, and as whom.
-func (n names) address(u *url.URL, a *Account) string {
+// address returns what stands for where the gateway logs in, how, and as whom.
+func (n names) address(u *url.URL, a *Account, d *dialect.Dialect) string {
 	if a == nil {
 		a = &Account{}
 	}
-	return n.credential.Digest(fmt.Sprintf("address %q %q %q", u, a.Username, a.Password.Reveal()))[0]
+	text := fmt.Sprintf("address %q %q %q %q %q %q %v", u, a.Username, a.Password.Reveal(),
+		a.ClientID, a.ClientSecret.Reveal(), a.TOTPSecret.Reveal(), a.ApplicationToken)
+	if d != nil {
+		text = fmt.Sprintf("%s %q %q", text, d.ID(), d.Versions)
+	}
+	return n.credential.Digest(text)[0]
 }
 
 func place(r Ref, field string, version uint64) seal.Place {

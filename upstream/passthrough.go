@@ -74,10 +74,10 @@ func (b *Backend) open(sid token.SID, g token.Grant) (token.Identity, error) {
 	t.version = 1
 	ans, err := b.commit(Commit{Ref: ref, Attempt: rand.Text(), Record: b.names.seal(ref, t), Opening: opening})
 	if err != nil || ans.State != Done {
-		b.crew.run(func() { b.discard(t) })
+		b.crew.run(func() { b.discard(t, false) })
 		return token.Identity{}, unavailable(msgStore, err, 0)
 	}
-	b.adopt(b.pin(sid), t)
+	b.adopt(b.client(sid), t)
 	if id, err = b.identify(id, t); err != nil {
 		b.End(sid)
 		return token.Identity{}, err
@@ -108,6 +108,9 @@ func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identi
 		return nil, id, token.Fail(token.BadCredentials, msgBadLogin, err)
 	case localOff:
 		return nil, id, token.Fail(token.LocalAuthOff, msgUserLocal, err)
+	case noVersion:
+		b.log.Error("no login at the backend", "error", err)
+		return nil, id, report(c, err, 0)
 	}
 	b.log.Warn("no login at the backend", "error", err)
 	return nil, id, unavailable(msgUnavailable, err, asked(err))
@@ -135,7 +138,7 @@ func (b *Backend) queue(ctx context.Context, a Attempt) error {
 // identify asks the backend whose an access token is, where its API has such a
 // call, and adds what it says to what the login said.
 func (b *Backend) identify(id token.Identity, t *tokens) (token.Identity, error) {
-	if b.cfg.Dialect.Call(token.OpWhoAmI) == nil {
+	if !b.speaks(token.OpWhoAmI) {
 		return id, nil
 	}
 	ctx, cancel := detached(b.cfg.CallTimeout)
@@ -189,10 +192,17 @@ func named(id token.Identity, username string) token.Identity {
 // While the old tokens serve, a renewal that fails is not an error. Failures are
 // a *token.Error: InvalidRefresh when the backend session is dead, else
 // Unavailable.
-func (b *Backend) Renew(ctx context.Context, sid token.SID) error {
+//
+// A renewal by the client's own password (token.OpRenew) always asks the backend,
+// since nothing else proves the password; what it refuses is BadCredentials and
+// ends nothing. The password is not kept.
+func (b *Backend) Renew(ctx context.Context, sid token.SID, g token.Grant) error {
 	h := b.heldBy(sid)
 	if h == nil || b.mode() != modeOwn {
 		return errAccount
+	}
+	if g.Op == token.OpRenew && !b.speaks(token.OpRenew) {
+		return unavailable(msgUnavailable, errNoCall, 0)
 	}
 	t := h.cur.Load()
 	if t == nil {
@@ -201,8 +211,11 @@ func (b *Backend) Renew(ctx context.Context, sid token.SID) error {
 			return refreshed(err)
 		}
 	}
+	if g.Op == token.OpRenew {
+		return refreshed(b.renewWith(ctx, h, t, g))
+	}
 	now := time.Now()
-	if t.young(now) || !b.canRenew(t) && t.phase(now) != phaseOver {
+	if t.young(now) || !b.canRenew(h, t) && t.phase(now) != phaseOver {
 		return nil
 	}
 	_, err := b.renewed(ctx, h, t)
@@ -220,14 +233,16 @@ func refreshed(err error) error {
 	return err
 }
 
-// End logs out at the backend because the session has ended. It does not wait;
-// if the logout fails now it is made later, by this process or another.
+// End logs out at the backend because the session has ended, and gives back what
+// it had pinned there. It does not wait; if the logout fails now it is made
+// later, by this process or another. With an account it concerns what the session
+// has beside the shared one; see Parts.
 func (b *Backend) End(sid token.SID) {
-	if b.mode() != modeOwn || sid.IsZero() {
+	if b.mode() != modeOwn && !b.Parts() || sid.IsZero() {
 		return
 	}
 	b.mu.Lock()
-	delete(b.pinned, sid)
+	delete(b.clients, sid)
 	b.mu.Unlock()
 	ref := b.refOf(sid)
 	b.crew.run(func() { b.dismiss(ref, false) })

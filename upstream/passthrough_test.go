@@ -139,9 +139,9 @@ func TestDeadBackendSessionEndsTheSession(t *testing.T) {
 		w.fabric.VoidRefresh()
 		w.wantKind(t, as(sid), token.InvalidAccess)
 		w.wantKind(t, as(sid), token.InvalidAccess)
-		wantKind(t, w.Renew(t.Context(), sid), token.InvalidRefresh)
+		wantKind(t, w.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}), token.InvalidRefresh)
 		w.wantCounts(t, 1, 0, 0)
-		wantKind(t, w.Renew(t.Context(), token.NewSID()), token.InvalidRefresh)
+		wantKind(t, w.Renew(t.Context(), token.NewSID(), token.Grant{Op: token.OpRefresh}), token.InvalidRefresh)
 		w.wantKind(t, as(token.NewSID()), token.InvalidAccess)
 	})
 }
@@ -173,7 +173,7 @@ func TestClientsRefreshRenews(t *testing.T) {
 		w := newWorld(t, passThrough)
 		sid := w.signIn(t)
 		for range 10 { // tokens in the first half of their life stay
-			if err := w.Renew(t.Context(), sid); err != nil {
+			if err := w.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -182,7 +182,7 @@ func TestClientsRefreshRenews(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				if err := w.Renew(t.Context(), sid); err != nil {
+				if err := w.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -191,15 +191,15 @@ func TestClientsRefreshRenews(t *testing.T) {
 		w.wantCounts(t, 1, 1, 0)
 		advance(16 * time.Minute)
 		w.overrideAuth(says(503, "text/plain", ""))
-		if err := w.Renew(t.Context(), sid); err != nil {
+		if err := w.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}); err != nil {
 			t.Errorf("Renew while the old token serves = %v; want no error", err)
 		}
 		advance(15 * time.Minute)
-		wantKind(t, w.Renew(t.Context(), sid), token.Unavailable)
+		wantKind(t, w.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}), token.Unavailable)
 		w.overrideAuth(nil)
 		advance(time.Minute)
 		again := upstream.New(w.config)
-		if err := again.Renew(t.Context(), sid); err != nil {
+		if err := again.Renew(t.Context(), sid, token.Grant{Op: token.OpRefresh}); err != nil {
 			t.Errorf("Renew by another gateway = %v; want no error", err)
 		}
 		w.wantCounts(t, 1, 2, 0)
@@ -431,7 +431,7 @@ func TestPassThroughCallsNeedAPassThroughBackend(t *testing.T) {
 		if _, err := w.Verify(t.Context(), token.NewSID(), login("alicepass")); err == nil {
 			t.Error("Verify with an account got through")
 		}
-		if err := w.Renew(t.Context(), token.NewSID()); err == nil {
+		if err := w.Renew(t.Context(), token.NewSID(), token.Grant{Op: token.OpRefresh}); err == nil {
 			t.Error("Renew with an account got through")
 		}
 		if _, err := w.WhoAmI(t.Context(), token.NewSecret("UPTOKEN")); err == nil {

@@ -1,9 +1,7 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"time"
 
@@ -30,6 +28,9 @@ func (b *Backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	shield(r.Header)
 	caller, known := token.CallerFrom(r.Context())
 	m := b.mode()
+	if no := b.mayTake(r, caller.SID); no != nil {
+		return nil, b.drop(r, no)
+	}
 	switch {
 	case !known || m == modeNone:
 		return b.send(r)
@@ -37,6 +38,8 @@ func (b *Backend) RoundTrip(r *http.Request) (*http.Response, error) {
 		return b.sendOwn(r, caller.Own)
 	case m == modeStatic:
 		return b.sendStatic(r)
+	case b.Parts():
+		return b.sendParted(r, caller.SID)
 	}
 	h := b.heldBy(caller.SID)
 	if h == nil {
@@ -126,7 +129,7 @@ func (b *Backend) sendStatic(r *http.Request) (*http.Response, error) {
 	}
 	said := b.read(resp)
 	switch {
-	case said.Kind == token.ExpiredAPIToken, said.Kind == token.InvalidAPIToken, refusesAccess(resp.StatusCode, said.Kind):
+	case said.Kind == token.ExpiredAPIToken, said.Kind == token.InvalidAPIToken, refusesAccess(resp.StatusCode, said.Kind) != accepted:
 		resp.Body.Close()
 		if b.alarm.due() {
 			b.log.Error("the backend refuses the API token", "reason", said.Kind.String(), "remedy", "put a valid one in the configuration")
@@ -141,16 +144,21 @@ func (b *Backend) sendStatic(r *http.Request) (*http.Response, error) {
 func (b *Backend) sendHeld(r *http.Request, h *held, t *tokens) (*http.Response, error) {
 	roll := record(r)
 	defer roll.finish()
+	if h.own && roll.fixed() {
+		h.fixed.Add(1)
+		defer h.fixed.Add(-1)
+	}
 	b.injectAccess(r, t.access)
-	resp, err := b.send(roll.first())
+	resp, err := b.sendNoted(roll.first(), h, t)
 	if err != nil {
 		return nil, err
 	}
-	if !b.refused(resp) {
+	why := b.refused(resp)
+	if why == accepted {
 		t.accept(resp.StatusCode)
 		return resp, nil
 	}
-	next, err := b.after(r.Context(), h, t, roll)
+	h, next, err := b.after(r.Context(), h, t, roll, why)
 	if err != nil {
 		resp.Body.Close()
 		return nil, err
@@ -161,39 +169,56 @@ func (b *Backend) sendHeld(r *http.Request, h *held, t *tokens) (*http.Response,
 	resp.Body.Close()
 	again := roll.again()
 	b.injectAccess(again, next.access)
-	if resp, err = b.send(again); err != nil {
+	if resp, err = b.sendNoted(again, h, next); err != nil {
 		return nil, err
 	}
 	b.rec.UpstreamReplay(b.cfg.Name, "replayed")
-	if !b.refused(resp) {
+	if b.refused(resp) == accepted {
 		next.accept(resp.StatusCode)
 	}
 	return resp, nil
 }
 
-// after returns the tokens to make a refused request again with, or nil if it
-// is not made again: the client gets the refusal.
-func (b *Backend) after(ctx context.Context, h *held, t *tokens, roll *recording) (*tokens, error) {
+// after returns the tokens to make a refused request again with, and whose they
+// are, or nil if it is not made again: the client gets the refusal.
+func (b *Backend) after(ctx context.Context, h *held, t *tokens, roll *recording, why verdict) (*held, *tokens, error) {
 	newest := h.cur.Load() == t
 	switch {
-	case newest && !t.renewable(time.Now()):
+	case newest && (!t.renewable(time.Now()) || why == doubtful && !h.doubt(time.Now())):
 		b.rec.UpstreamReplay(b.cfg.Name, "held")
-		return nil, nil
-	case newest && !b.canRenew(t):
+		return h, nil, nil
+	case newest && !h.own && !b.canRenew(h, t):
 		// Nothing can come after it: the backend session is over.
 		_, err := b.renewed(ctx, h, t)
-		return nil, err
+		return h, nil, err
 	case !roll.repeatable():
 		b.join(h, t) // so that the next request does better
 		b.rec.UpstreamReplay(b.cfg.Name, "unsafe")
-		return nil, nil
+		return h, nil, nil
 	}
 	next, err := b.renewed(ctx, h, t)
+	if isDead(err) && h.own && h.takers.Load() == 0 { // it goes on with the shared one
+		h = b.shared
+		next, err = b.current(ctx, h)
+	}
 	if err != nil {
 		b.rec.UpstreamReplay(b.cfg.Name, "failed")
-		return nil, err
+		return h, nil, err
 	}
-	return next, nil
+	return h, next, nil
+}
+
+// doubt reports whether a refusal in words that the dialect does not know may have
+// the tokens renewed: a backend that answers 401 to a call of its own, whatever
+// the token, would otherwise have it done as often as that is called.
+func (h *held) doubt(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.doubted.IsZero() && now.Sub(h.doubted) < firstUseHold {
+		return false
+	}
+	h.doubted = now
+	return true
 }
 
 // recording is a request whose body is kept while it is sent.
@@ -239,49 +264,13 @@ func (c *recording) repeatable() bool {
 	return (c.r.Body == nil || c.r.Body == http.NoBody) && repeatable(c.r)
 }
 
+// fixed reports whether the request may be one that cannot be repeated.
+func (c *recording) fixed() bool {
+	return !c.repeatable() || c.tape != nil && (c.r.ContentLength < 0 || c.r.ContentLength > maxTape)
+}
+
 func (c *recording) finish() {
 	if c.tape != nil {
 		c.tape.finish()
 	}
 }
-
-// refused reports whether the backend refused the access token. Only an answer
-// whose status may mean that is looked into.
-func (b *Backend) refused(resp *http.Response) bool {
-	return b.cfg.Dialect.Errors.MayExpire(resp.StatusCode) && refusesAccess(resp.StatusCode, b.read(resp).Kind)
-}
-
-// refusesAccess reports whether an answer is about the access token. A 401 that
-// the dialect knows nothing about is; one that it knows to be about something
-// else, a wrong old password say, is not.
-func refusesAccess(status int, k token.Kind) bool {
-	switch k {
-	case token.ExpiredAccess, token.InvalidAccess, token.Missing:
-		return true
-	case token.Internal, token.BadGateway, token.Unavailable:
-		return status == http.StatusUnauthorized
-	}
-	return false
-}
-
-// read gives meaning to a failure and leaves the answer as it was.
-func (b *Backend) read(resp *http.Response) *token.Error {
-	head, err := io.ReadAll(io.LimitReader(resp.Body, maxFailure))
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = broken{err}
-	}
-	resp.Body = &joined{Reader: io.MultiReader(bytes.NewReader(head), rest), Closer: resp.Body}
-	return b.cfg.Dialect.Errors.Read(resp.StatusCode, resp.Header, head)
-}
-
-// joined is a body of which the head was read already.
-type joined struct {
-	io.Reader
-	io.Closer
-}
-
-// broken is a body that broke off with an error.
-type broken struct{ err error }
-
-func (b broken) Read([]byte) (int, error) { return 0, b.err }

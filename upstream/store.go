@@ -27,6 +27,7 @@ type Record struct {
 	Left     time.Duration // until the access token expires, negative once it has
 	Life     time.Duration // of the access token when it was new; 0: it never expires
 	Failures int           // calls that failed since the last commit
+	Pinned   bool          // the backend ties something to the access token; see dialect.Pin
 }
 
 // State is what a Store says of a backend session.
@@ -60,7 +61,7 @@ const (
 // Answer is what a Store answers.
 type Answer struct {
 	State  State
-	Record Record // with Fresh, Lead, Stale, and Done of End; else zero
+	Record Record // with Fresh, Lead, Stale, and Done and Alive of End; else zero
 	Wait   time.Duration
 }
 
@@ -69,8 +70,11 @@ type Claim struct {
 	Ref    Ref
 	Holder string        // random, one for all claims of one renewal
 	Seen   uint64        // the version that is not good enough
-	Lease  time.Duration // longer than the calls to the backend can take
+	Lease  time.Duration // longer than the calls to the backend can take; 0: only look
 	With   string        // digest of where and as whom it would log in
+	// Opens says that the holder can log in, so that a session without tokens may
+	// have the lease too. It speaks of sessions only: an account always can.
+	Opens bool
 }
 
 // A Commit stores new tokens.
@@ -143,12 +147,13 @@ const MaxAttempts = 2
 // the store could not be asked. What belongs to a session that is gone answers
 // Gone, unless it was committed as Opening and the time for that is not over.
 type Store interface {
-	// Acquire answers Fresh, Wait, BackOff, Lead, Dead or Gone. Whoever holds the
-	// lease and claims it again has it for longer.
+	// Acquire answers Fresh, Wait, BackOff, Lead, Dead or Gone, and only Fresh,
+	// Dead or Gone to a claim without a lease. Whoever holds the lease and claims
+	// it again has it for longer.
 	Acquire(ctx context.Context, c Claim) (Answer, error)
 	// Commit answers Done, Stale (with the record that is stored) or Gone. It
 	// goes by the version alone: a lease that was lost meanwhile does not matter
-	// if nobody else committed.
+	// if nobody else committed. A pin stays with the successors of its token.
 	Commit(ctx context.Context, c Commit) (Answer, error)
 	// Release ends the holder's lease; without one it does nothing.
 	Release(ctx context.Context, r Release) error
@@ -159,6 +164,15 @@ type Store interface {
 	// Attempt answers Done, Wait (two are open) or Stopped to Begin, and Done to
 	// the others.
 	Attempt(ctx context.Context, a Attempt) (Answer, error)
+}
+
+// Pins notes to which backend sessions something is pinned; see dialect.Pin. The
+// note ends with the tokens.
+type Pins interface {
+	// Pin answers Done, Dead if there are no tokens, or Gone if the client session
+	// that owns them has ended or they were taken to be logged out. It is
+	// idempotent. An error means that the store could not be asked.
+	Pin(ctx context.Context, r Ref, pinned bool) (Answer, error)
 }
 
 // Duties remembers who is still logged in where, so that a logout is made even

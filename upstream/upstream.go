@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/dialect"
@@ -35,10 +36,18 @@ type Account struct {
 	// APIToken is a long-lived token that is sent as it is. With one there is
 	// nothing to log in to, and Username and Password are not looked at.
 	APIToken token.Secret
+	// ClientID and ClientSecret are of the OAuth client that the gateway is to the
+	// backend; empty: its API knows no clients.
+	ClientID     string
+	ClientSecret token.Secret
+	TOTPSecret   token.Secret // base32 (RFC 4648), of the account's second factor
+	// ApplicationToken says that a login is only made to get a token that never
+	// expires, which is then sent as long as the backend takes it.
+	ApplicationToken bool
 }
 
 // Config says what a Backend is made of. URL and Transport are needed always;
-// Store, Duties and Keyring as soon as there is something to log in to.
+// Store, Pins, Duties and Keyring as soon as there is something to log in to.
 type Config struct {
 	Name      string           // as in configuration, keys, logs and metrics
 	URL       *url.URL         // scheme, host and base path
@@ -46,6 +55,7 @@ type Config struct {
 	Account   *Account         // nil: pass-through, each client's own credentials
 	Transport http.RoundTripper
 	Store     Store
+	Pins      Pins
 	Duties    Duties
 	Keyring   *seal.Keyring
 	Recorder  Recorder     // nil: nobody is told
@@ -65,13 +75,17 @@ const (
 
 // Recorder is told what happened, for metrics. The outcomes are closed lists.
 type Recorder interface {
-	// UpstreamLogin: ok, rejected, local_auth_off, stopped, unavailable.
+	// UpstreamLogin: ok, rejected, local_auth_off, misconfigured, stopped,
+	// unavailable.
 	UpstreamLogin(backend, outcome string)
 	// UpstreamRenewal: ok, dead, unavailable.
 	UpstreamRenewal(backend, outcome string)
 	// UpstreamReplay: replayed, unsafe (the request cannot be made twice), held
 	// (a new token was refused on its first use), failed (no new token).
 	UpstreamReplay(backend, outcome string)
+	// UpstreamPin: taken, released (both by a client), ended (given back by the
+	// gateway, since the client's session had ended), lost.
+	UpstreamPin(backend, outcome string)
 	// UpstreamWait: how long a request waited for tokens.
 	UpstreamWait(d time.Duration)
 	// UpstreamTokenExpiry: when the shared account's access token expires. It is
@@ -96,8 +110,11 @@ type Backend struct {
 	draining chan struct{} // closed by Drain
 	drain    sync.Once     // closes draining
 
-	mu     sync.RWMutex
-	pinned map[token.SID]*held // guarded by mu: pass-through, one for each session in use
+	version atomic.Int32 // which of the dialect's versions the backend took last
+	blind   atomic.Int64 // Unix ns until which the store is not asked for sessions' own
+
+	mu      sync.RWMutex
+	clients map[token.SID]*held // guarded by mu: one for each session in use that has its own
 }
 
 // New returns the Backend that c describes.
@@ -108,7 +125,7 @@ func New(c Config) *Backend {
 	if c.SweepEvery <= 0 {
 		c.SweepEvery = defaultSweepEvery
 	}
-	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, pinned: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{})}
+	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, clients: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{})}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -118,10 +135,10 @@ func New(c Config) *Backend {
 	}
 	if c.Keyring != nil {
 		b.names = newNames(c.Keyring, c.Name)
-		b.with = b.names.address(c.URL, c.Account)
+		b.with = b.names.address(c.URL, c.Account, c.Dialect)
 	}
 	if b.mode() == modeShared {
-		b.pool = b.names.account(c.Account.Username)
+		b.pool = b.names.account(c.Account)
 		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
 	}
 	return b
@@ -147,7 +164,7 @@ type mode uint8
 const (
 	modeNone   mode = iota // nothing is injected
 	modeStatic             // an API token from configuration
-	modeShared             // an account's backend session, shared by all clients
+	modeShared             // an account's backend session, shared by all clients but those with a pin
 	modeOwn                // pass-through: the client session's own backend session
 )
 
@@ -169,6 +186,7 @@ type silent struct{}
 func (silent) UpstreamLogin(string, string)          {}
 func (silent) UpstreamRenewal(string, string)        {}
 func (silent) UpstreamReplay(string, string)         {}
+func (silent) UpstreamPin(string, string)            {}
 func (silent) UpstreamWait(time.Duration)            {}
 func (silent) UpstreamTokenExpiry(string, time.Time) {}
 

@@ -36,7 +36,7 @@ const msgBadAPIToken = "The backend does not know this API token, or it is no lo
 // Failures are a *token.Error: InvalidAPIToken or ExpiredAPIToken when the
 // backend refuses it, else Unavailable, also when too many questions are waiting.
 func (b *Backend) WhoAmI(ctx context.Context, own token.Secret) (token.Identity, error) {
-	if b.mode() != modeOwn || b.cfg.Dialect.Call(token.OpWhoAmI) == nil || !sendable(own) {
+	if b.mode() != modeOwn || !b.speaks(token.OpWhoAmI) || !sendable(own) {
 		return token.Identity{}, token.Fail(token.InvalidAPIToken, msgBadAPIToken, nil)
 	}
 	k := b.known.get(own)

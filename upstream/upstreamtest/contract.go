@@ -11,6 +11,7 @@ import (
 // Fixture is a store with what the contract needs to move its world.
 type Fixture struct {
 	Store  upstream.Store
+	Pins   upstream.Pins
 	Duties upstream.Duties
 	// OpenSession has a client session live for ttl; RevokeSession leaves it
 	// behind as ended; DropSession removes every trace of it.
@@ -26,8 +27,8 @@ const short = 150 * time.Millisecond
 
 const long = time.Minute
 
-// Run checks that a store keeps the contract of upstream.Store and
-// upstream.Duties. newStore returns a fresh, empty one; tests run side by side,
+// Run checks that a store keeps the contract of upstream.Store, upstream.Pins
+// and upstream.Duties. newStore returns a fresh, empty one; tests run side by side,
 // each on its own.
 func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 	for _, c := range []struct {
@@ -60,6 +61,11 @@ func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 		{"AcceptedAttemptClears", acceptedClears},
 		{"CommitClearsAttempts", commitClears},
 		{"VoidAttemptDoesNotCount", voidAttempt},
+		{"LookTakesNoLease", lookTakesNoLease},
+		{"OpensWithoutTokens", opensWithoutTokens},
+		{"PinStaysWithItsTokens", pinStays},
+		{"PinEndsWithItsTokens", pinEnds},
+		{"PinNeedsALivingSession", pinNeedsASession},
 		{"DutiesComeDue", dutiesComeDue},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package upstreamtest holds the contract that every upstream.Store and
-// upstream.Duties passes, a store in memory for tests of other packages, and
+// Package upstreamtest holds the contract that every upstream.Store, upstream.Pins
+// and upstream.Duties passes, a store in memory for tests of other packages, and
 // Fabric, a small IP Fabric to put behind the gateway.
 package upstreamtest
 
@@ -13,13 +13,14 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
-// Memory is an upstream.Store and upstream.Duties in memory. Its clock is
+// Memory is an upstream.Store, upstream.Pins and upstream.Duties in memory. Its clock is
 // time.Now, so it may be used inside a synctest bubble. It is safe for
 // concurrent use.
 type Memory struct {
 	mu       sync.Mutex
-	records  map[upstream.Ref]*kept             // guarded by mu
-	sessions map[string]session                 // guarded by mu, by owner
+	records  map[upstream.Ref]*kept // guarded by mu
+	sessions map[string]session     // guarded by mu, by owner
+	follows  func(token.SID) (ends time.Time, revoked, known bool)
 	due      map[[2]string]map[string]time.Time // guarded by mu, by backend and pool
 	broken   map[string]error                   // guarded by mu, by operation
 }
@@ -68,6 +69,27 @@ func NewMemory() *Memory {
 	}
 }
 
+// Follow has the client sessions be those of another store, instead of what
+// OpenSession and the like say. It is called before use; lookup answers when a
+// session ends, whether it was revoked, and whether there is a trace of it.
+func (m *Memory) Follow(lookup func(token.SID) (ends time.Time, revoked, known bool)) {
+	m.follows = lookup
+}
+
+// session returns the client session of an owner. The caller holds mu.
+func (m *Memory) session(owner string) (session, bool) {
+	if m.follows == nil {
+		s, ok := m.sessions[owner]
+		return s, ok
+	}
+	sid, err := token.ParseSID(owner)
+	if err != nil {
+		return session{}, false
+	}
+	ends, revoked, known := m.follows(sid)
+	return session{ends: ends, revoked: revoked}, known
+}
+
 // OpenSession has a client session live for ttl.
 func (m *Memory) OpenSession(sid token.SID, ttl time.Duration) {
 	m.mu.Lock()
@@ -90,7 +112,7 @@ func (m *Memory) DropSession(sid token.SID) {
 }
 
 // Break has an operation ("Acquire", "Commit", "Release", "End", "Attempt",
-// "Add", "Due", "Remove") fail with err until it is nil again.
+// "Pin", "Add", "Due", "Remove") fail with err until it is nil again.
 func (m *Memory) Break(op string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +152,7 @@ func (m *Memory) gone(r upstream.Ref) (over, missing bool) {
 	if !r.OfSession() {
 		return false, false
 	}
-	s, ok := m.sessions[r.Owner]
+	s, ok := m.session(r.Owner)
 	return !ok || s.revoked || time.Now().After(s.ends), !ok
 }
 
@@ -153,13 +175,15 @@ func (m *Memory) Acquire(_ context.Context, c upstream.Claim) (upstream.Answer, 
 	if over, missing := m.gone(c.Ref); over && (!missing || !now.Before(k.opening)) {
 		return upstream.Answer{State: upstream.Gone}, nil
 	}
-	if c.Ref.OfSession() && (k.state != "" || k.rec.Access == "") {
+	if c.Ref.OfSession() && (k.state == "ended" || !c.Opens && (k.state != "" || k.rec.Access == "")) {
 		return upstream.Answer{State: upstream.Dead}, nil
 	}
 	mine := k.holder == c.Holder
 	switch {
 	case k.rec.Access != "" && k.rec.Version > c.Seen:
 		return upstream.Answer{State: upstream.Fresh, Record: k.record(now)}, nil
+	case c.Lease == 0:
+		return upstream.Answer{State: upstream.Dead}, nil
 	case k.holder != "" && !mine && now.Before(k.lease):
 		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
 	case !mine && k.failedWith == c.With && now.Before(k.notBefore):
@@ -188,6 +212,7 @@ func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, 
 	if c.Record.Version != k.rec.Version+1 {
 		return upstream.Answer{State: upstream.Stale, Record: k.record(now)}, nil
 	}
+	c.Record.Pinned = k.rec.Pinned
 	k.rec, k.commit, k.state = c.Record, c.Attempt, ""
 	k.expires, k.notBefore, k.tries = now.Add(c.Record.Left), time.Time{}, tries{}
 	if k.holder == c.Holder {
@@ -200,7 +225,9 @@ func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, 
 }
 
 // wipe drops the tokens.
-func (k *kept) wipe() { k.rec.Access, k.rec.Refresh, k.rec.Life, k.rec.Left = "", "", 0, 0 }
+func (k *kept) wipe() {
+	k.rec.Access, k.rec.Refresh, k.rec.Life, k.rec.Left, k.rec.Pinned = "", "", 0, 0, false
+}
 
 // Release implements upstream.Store.
 func (m *Memory) Release(_ context.Context, r upstream.Release) error {
@@ -272,14 +299,33 @@ func (m *Memory) alive(r upstream.Ref, k *kept) (upstream.Answer, bool) {
 	over, missing := m.gone(r)
 	switch {
 	case missing && time.Now().Before(k.opening):
-		return upstream.Answer{State: upstream.Alive, Wait: time.Until(k.opening)}, true
+		return upstream.Answer{State: upstream.Alive, Wait: time.Until(k.opening), Record: k.record(time.Now())}, true
 	case over:
 		return upstream.Answer{}, false
 	}
 	if !r.OfSession() {
-		return upstream.Answer{State: upstream.Alive}, true
+		return upstream.Answer{State: upstream.Alive, Record: k.record(time.Now())}, true
 	}
-	return upstream.Answer{State: upstream.Alive, Wait: time.Until(m.sessions[r.Owner].ends)}, true
+	s, _ := m.session(r.Owner)
+	return upstream.Answer{State: upstream.Alive, Wait: time.Until(s.ends), Record: k.record(time.Now())}, true
+}
+
+// Pin implements upstream.Pins.
+func (m *Memory) Pin(_ context.Context, r upstream.Ref, pinned bool) (upstream.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Pin"]; err != nil {
+		return upstream.Answer{}, err
+	}
+	k := m.at(r)
+	switch over, missing := m.gone(r); {
+	case k.state == "ended", over && (!missing || !time.Now().Before(k.opening)):
+		return upstream.Answer{State: upstream.Gone}, nil
+	case k.rec.Access == "":
+		return upstream.Answer{State: upstream.Dead}, nil
+	}
+	k.rec.Pinned = pinned
+	return upstream.Answer{State: upstream.Done}, nil
 }
 
 // Attempt implements upstream.Store.
