@@ -256,7 +256,7 @@ func (b *builder) serve(name string, t config.Tokens, base session.Issuer) (prox
 	iss := base
 	iss.Name, iss.Dialect = d.ID(), d.Name
 	iss.AccessTTL, iss.RefreshTTL, iss.Rotates = d.Tokens.AccessTTL, d.Tokens.RefreshTTL, d.Tokens.Rotates
-	iss.Shape, iss.SecondFactor, iss.Permit = d.Shape(b.keys), d.SecondFactor, d.Permit
+	iss.Shape, iss.SecondFactor, iss.Permit = d.Shape(b.keys.For(d.Name, iss.Source)), d.SecondFactor, d.Permit
 	return proxy.Served{Dialect: d, Issuer: &iss}, nil
 }
 

@@ -142,7 +142,7 @@ func demoUsers(list []demo.User) (*identity.Users, error) {
 		if err != nil {
 			return nil, err
 		}
-		users = append(users, identity.User{Name: u.Name, Hash: hash, ID: u.ID, Groups: u.Groups, Scopes: u.Scopes, Admin: u.Admin})
+		users = append(users, identity.User{Name: u.Name, Hash: hash, ID: u.ID, Groups: u.Groups, Scopes: u.Scopes, Admin: u.Admin, Kind: u.Kind})
 	}
 	return identity.NewUsers(users)
 }

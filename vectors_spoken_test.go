@@ -51,7 +51,7 @@ func runSpoken(t *testing.T, f vectors.File, v vectors.Spoken, keys session.KeyS
 		case step.Drive != nil:
 			s.drive(step)
 		default:
-			time.Sleep(step.Advance.Duration()) // in the bubble
+			s.pass(step.Advance.Duration())
 			if step.Advance.Duration() >= portalLife {
 				clear(s.cookies) // the browser sessions are over too
 			}

@@ -41,14 +41,14 @@ func TestFaultsOfTheFile(t *testing.T) {
 		}},
 		{"backend lacks all", backendVars(), "backends:\n  x: {}\nroutes: [{path: /x, backend: x}]\n", []string{
 			"gate.yaml:2 backends.x.url: it is missing: set it to where the backend is, like https://fabric.example.com",
-			"gate.yaml:2 backends.x.speak: it is missing: name the backend's token API, one of ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5, or none",
+			"gate.yaml:2 backends.x.speak: it is missing: name the backend's token API, one of " + dialectNames + ", or none",
 		}},
 		{"backend unused", backendVars(), "backends:\n  x: {url: https://x, speak: ipfabric}\n", []string{
 			"gate.yaml:2 backends.x: no route leads to it: add one under routes, like {path: /, backend: x}",
 		}},
 		{"file without backends", nil, "policy: []\n", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5",
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"secrets of the file", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "backends:\n  x: {url: https://x, speak: ipfabric, account: {username: svc, password_file: absent}}\n  y: {url: https://x, speak: ipfabric, account: {username: svc, password_env: UNSET}}\n  z: {url: https://x, speak: ipfabric, account: {username: svc, password_env: UNSET, password_file: empty}}\n  w: {url: https://x, speak: ipfabric, account: {}}\nroutes: [{path: /x, backend: x}, {path: /y, backend: y}, {path: /z, backend: z}, {path: /w, backend: w}]\n", []string{
@@ -82,7 +82,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 			`gate.yaml:7 routes[0].on_reuse: "x" is not known: use revoke or refuse`,
 			`gate.yaml:9 routes[0].encoded_slash: "maybe" is neither true nor false: write true or false`,
 			`gate.yaml:8 routes[0].max_body: "lots" is no size: write bytes, or a number with KiB, MiB or GiB; leave it out for no limit`,
-			`gate.yaml:4 routes[0].serve[0]: no dialect "netbox"; there are ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5`,
+			`gate.yaml:4 routes[0].serve[0]: no dialect "netbox"; there are ` + dialectNames,
 		}},
 		{"route refresh length", backendVars(), "routes:\n  - path: /\n    backend: backend\n    refresh_length: 12\n", []string{
 			"gate.yaml:4 routes[0].refresh_length: ipfabric/7.0: a refresh token of 12 characters cannot hold what it must; the length is 49 to 1024, the vendor's 80",

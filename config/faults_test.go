@@ -7,7 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-gateway/gatehouse/config"
+	"github.com/gatehouse-gateway/gatehouse/dialect"
 )
+
+// dialectNames are those that a fault tells of.
+var dialectNames = strings.Join(dialect.Names(), ", ")
 
 // faultCase is a configuration with faults, and each of them as its exact line.
 // Words that are secret begin with hunter2, and no line may hold them.
@@ -52,7 +56,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 	testFaults(t, []faultCase{
 		{"nothing at all", nil, "", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5",
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"misspelt variable", backendVars("GATEHOUSE_LISTN=:1"), "", []string{
@@ -154,7 +158,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_BACKEND_URL: it is missing, and other settings of the backend are there: set it to where the backend is",
 		}},
 		{"backend without speak", []string{"GATEHOUSE_BACKEND_URL=https://x"}, "", []string{
-			"GATEHOUSE_BACKEND_SPEAK: it is missing: name the backend's token API, one of ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5, or none",
+			"GATEHOUSE_BACKEND_SPEAK: it is missing: name the backend's token API, one of " + dialectNames + ", or none",
 		}},
 		{"backend url scheme", []string{"GATEHOUSE_BACKEND_URL=ftp://x", "GATEHOUSE_BACKEND_SPEAK=ipfabric"}, "", []string{
 			"GATEHOUSE_BACKEND_URL: its scheme is neither http nor https: write one like https://host.example.com",
@@ -175,13 +179,13 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_BACKEND_URL: it has a query or a fragment: write one like https://host.example.com",
 		}},
 		{"unknown dialect", []string{"GATEHOUSE_BACKEND_URL=https://x", "GATEHOUSE_BACKEND_SPEAK=netbox"}, "", []string{
-			`GATEHOUSE_BACKEND_SPEAK: no dialect "netbox"; there are ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5`,
+			`GATEHOUSE_BACKEND_SPEAK: no dialect "netbox"; there are ` + dialectNames,
 		}},
 		{"unknown profile", []string{"GATEHOUSE_BACKEND_URL=https://x", "GATEHOUSE_BACKEND_SPEAK=ipfabric/9"}, "", []string{
 			`GATEHOUSE_BACKEND_SPEAK: ipfabric has no profile "9"; it has 5.0, 6.1, 7.0, 7.5`,
 		}},
 		{"serve unknown", backendVars("GATEHOUSE_SERVE=ipfabric/7.0,netbox"), "", []string{
-			`GATEHOUSE_SERVE: no dialect "netbox"; there are ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5`,
+			`GATEHOUSE_SERVE: no dialect "netbox"; there are ` + dialectNames,
 		}},
 		{"serve twice", backendVars("GATEHOUSE_SERVE=ipfabric/7.0,ipfabric/6.1"), "", []string{
 			"GATEHOUSE_SERVE: ipfabric/6.1 claims the paths of ipfabric/7.0: serve one profile of a vendor on one route",
@@ -242,7 +246,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		}},
 		{"config empty, no backend", []string{"GATEHOUSE_CONFIG=empty"}, "", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of ipfabric/5.0, ipfabric/6.1, ipfabric/7.0, ipfabric/7.5",
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"name of a folder", backendVars("GATEHOUSE_CONFIG=."), "", []string{"GATEHOUSE_CONFIG: . is a folder: name a file"}},

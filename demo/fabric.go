@@ -18,6 +18,7 @@ type User struct {
 	Name, Password, ID string
 	Groups, Scopes     []string
 	Admin              bool
+	Kind               string // "application": may have tokens that never expire
 }
 
 // Users are those of the demo's gateway.
@@ -28,6 +29,7 @@ func Users() []User {
 			Name: "admin", Password: "admin-demo", ID: "1108612055", Groups: []string{"operators"},
 			Scopes: []string{"read", "write", "settings", "team"}, Admin: true,
 		},
+		{Name: "robot", Password: "robot-demo", ID: "1108612056", Scopes: []string{"read"}, Kind: "application"},
 	}
 }
 

@@ -31,7 +31,7 @@ type Family struct {
 
 // All lists every family. A further dialect is one line here, one file and one
 // vector file.
-var All = []Family{ipfabric}
+var All = []Family{ipfabric, itempath}
 
 // Names returns "name/profile" of every profile of every family, for messages.
 func Names() []string {
@@ -169,6 +169,12 @@ type Tokens struct {
 	MintRefresh func(core token.Core, id token.Identity) token.Secret
 	// ParseRefresh reads it back, strictly: one spelling a token.
 	ParseRefresh func(text token.Secret) (token.Core, bool)
+	// SignRefresh and OpenRefresh are in the place of those two where a refresh
+	// token proves itself, as a JWT does. a.ExpiresAt is when it ends. Failures of
+	// OpenRefresh are *token.Error of kind InvalidRefresh, or WrongToken for a good
+	// token of another kind. It asks nobody.
+	SignRefresh func(k Keys, a token.Access) (token.Secret, error)
+	OpenRefresh func(k Keys, text token.Secret) (token.Access, error)
 }
 
 // Shape is how a dialect's tokens look, with the keys that sign them.
@@ -190,20 +196,32 @@ func (s Shape) ParseAccess(text token.Secret) (token.Access, *token.Core, error)
 	return s.tokens.ParseAccess(s.keys, text)
 }
 
-// MintRefresh makes the text of a refresh token; see Tokens.MintRefresh.
-func (s Shape) MintRefresh(core token.Core, id token.Identity) token.Secret {
-	if s.tokens.MintRefresh == nil {
-		return token.Secret{}
+// MintRefresh makes the text of a refresh token, none where the vendor has none;
+// see Tokens.MintRefresh and Tokens.SignRefresh.
+func (s Shape) MintRefresh(a token.Access, core token.Core) (token.Secret, error) {
+	switch {
+	case s.tokens.SignRefresh != nil:
+		return s.tokens.SignRefresh(s.keys, a)
+	case s.tokens.MintRefresh != nil:
+		return s.tokens.MintRefresh(core, a.Identity), nil
 	}
-	return s.tokens.MintRefresh(core, id)
+	return token.Secret{}, nil
 }
 
-// ParseRefresh reads a refresh token; see Tokens.ParseRefresh.
-func (s Shape) ParseRefresh(text token.Secret) (token.Core, bool) {
-	if s.tokens.ParseRefresh == nil {
-		return token.Core{}, false
+// ParseRefresh reads a refresh token. Like ParseAccess it verifies one that
+// proves itself, and of an opaque one returns the core, which the caller must
+// verify; see Tokens.OpenRefresh and Tokens.ParseRefresh.
+func (s Shape) ParseRefresh(text token.Secret) (token.Access, *token.Core, error) {
+	if s.tokens.OpenRefresh != nil {
+		a, err := s.tokens.OpenRefresh(s.keys, text)
+		return a, nil, err
 	}
-	return s.tokens.ParseRefresh(text)
+	if s.tokens.ParseRefresh != nil {
+		if core, ok := s.tokens.ParseRefresh(text); ok {
+			return token.Access{}, &core, nil
+		}
+	}
+	return token.Access{}, nil, token.Fail(token.InvalidRefresh, "", nil)
 }
 
 // Keys is where self-signed tokens get their keys.
@@ -212,6 +230,11 @@ type Keys interface {
 	Signing() (kid string, key *rsa.PrivateKey)
 	// Public returns the key of an id that may still verify.
 	Public(kid string) (*rsa.PublicKey, bool)
+	// SignHMAC returns the HMAC-SHA-256 of HS256, under the key that signs now.
+	SignHMAC(signed []byte) []byte
+	// VerifyHMAC reports whether mac is the HMAC of signed, under any key that may
+	// still verify.
+	VerifyHMAC(signed, mac []byte) bool
 }
 
 // Errors is the vendor's table of failures, read both ways.
@@ -225,6 +248,11 @@ type Errors struct {
 	// MayExpire reports whether an answer of this status may mean that the
 	// access token has expired, so that its body must be read to know.
 	MayExpire func(status int) bool
+	// EndsRefresh reports whether what Read made of the answer to a refresh call
+	// is the vendor's exact word that the refresh token is no good, for a vendor
+	// who has the same words about access tokens. Nil: the kind InvalidRefresh
+	// alone says so.
+	EndsRefresh func(*token.Error) bool
 }
 
 // Call is one call of the token API, with both directions of both messages.
@@ -247,7 +275,9 @@ type Call struct {
 	ReadRequest   func(*http.Request) (token.Grant, error)   // -> served; path values are set on the request
 	WriteRequest  func(*http.Request, token.Grant) error     // -> spoken; URL and method are set before
 	WriteResponse func(http.ResponseWriter, token.Set) error // <- served
-	ReadResponse  func(*http.Response) (token.Set, error)    // <- spoken, 2xx only; the caller closes the body
+	// ReadResponse is for answers of 2xx; the caller closes the body. A *token.Error
+	// means that the backend said no in one of them.
+	ReadResponse func(*http.Response) (token.Set, error) // <- spoken
 }
 
 // Call returns the call of an operation, or nil if the vendor has none.

@@ -227,21 +227,13 @@ func ipfRetryLater(k token.Kind, h http.Header, cause error) *token.Error {
 }
 
 // ipfRetryAfter returns how long a backend asks to wait, 0 if it does not say:
-// until X-RateLimit-Reset (epoch seconds, as the SDK reads it), else
-// Retry-After in seconds or as a date. At least a second once it asks; the
-// caller bounds it.
+// until X-RateLimit-Reset (epoch seconds, as the SDK reads it), else as
+// Retry-After says. At least a second once it asks; the caller bounds it.
 func ipfRetryAfter(h http.Header) time.Duration {
 	if at, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-RateLimit-Reset")), 10, 64); err == nil && 0 < at && at <= maxTime {
 		return max(time.Second, time.Until(time.Unix(at, 0)))
 	}
-	after := strings.TrimSpace(h.Get("Retry-After"))
-	if n, err := strconv.ParseInt(after, 10, 32); err == nil && n >= 0 {
-		return max(time.Second, time.Duration(n)*time.Second)
-	}
-	if at, err := http.ParseTime(after); err == nil {
-		return max(time.Second, time.Until(at))
-	}
-	return 0
+	return retryAfter(h)
 }
 
 // ipfMayExpire: an expired access token is answered 401, as the SDK relies on.

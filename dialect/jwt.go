@@ -155,17 +155,30 @@ func readJWTHeader(part string) (kid string, err error) {
 // says: times out of range, an end not after the beginning, a beginning further
 // ahead than iatLeeway. Whether exp has passed is the caller's question.
 func jwtTimes(claims object) (issued, expires time.Time, err error) {
-	iat, iatErr := claims.integer("iat")
-	exp, expErr := claims.integer("exp")
+	if issued, err = jwtIssued(claims); err != nil {
+		return issued, expires, err
+	}
+	exp, err := claims.integer("exp")
 	switch {
-	case errors.Join(iatErr, expErr) != nil:
-		return issued, expires, errors.New("jwt: iat or exp is no integer")
-	case iat < 1 || exp <= iat || exp > maxTime:
-		return issued, expires, errors.New("jwt: iat or exp is out of range")
+	case err != nil:
+		return issued, expires, errors.New("jwt: exp is no integer")
+	case exp <= issued.Unix() || exp > maxTime:
+		return issued, expires, errors.New("jwt: exp is out of range")
 	}
-	issued, expires = time.Unix(iat, 0), time.Unix(exp, 0)
-	if time.Until(issued) > iatLeeway {
-		return issued, expires, errors.New("jwt: iat is in the future")
+	return issued, time.Unix(exp, 0), nil
+}
+
+// jwtIssued reads iat alone, of a token that may have no end.
+func jwtIssued(claims object) (issued time.Time, err error) {
+	iat, err := claims.integer("iat")
+	switch {
+	case err != nil:
+		return issued, errors.New("jwt: iat is no integer")
+	case iat < 1 || iat > maxTime:
+		return issued, errors.New("jwt: iat is out of range")
 	}
-	return issued, expires, nil
+	if issued = time.Unix(iat, 0); time.Until(issued) > iatLeeway {
+		return issued, errors.New("jwt: iat is in the future")
+	}
+	return issued, nil
 }

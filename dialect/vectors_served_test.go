@@ -140,6 +140,12 @@ func (s *stage) set(g token.Grant) token.Set {
 		set := s.tokens(id)
 		set.Op = g.Op
 		return set
+	case token.OpApplicationToken:
+		access, err := s.d.Shape(testKeys()).MintAccess(token.Access{Identity: id, SID: s.sid, IssuedAt: time.Now()}, token.Core{})
+		if err != nil {
+			s.Fatal(err)
+		}
+		return token.Set{Access: access, Op: g.Op}
 	case token.OpWhoAmI:
 		return token.Set{Identity: token.Identity{Name: id.Name, ID: id.ID}}
 	case token.OpListAPITokens, token.OpCreateAPIToken:
@@ -176,8 +182,14 @@ func (s *stage) tokens(id token.Identity) token.Set {
 	if err != nil {
 		s.Fatal(err)
 	}
+	refresh, err := shape.MintRefresh(token.Access{
+		Identity: id, SID: s.sid, Generation: s.generation, IssuedAt: now, ExpiresAt: now.Add(s.d.Tokens.RefreshTTL),
+	}, core)
+	if err != nil {
+		s.Fatal(err)
+	}
 	return token.Set{
-		Access: access, Refresh: shape.MintRefresh(core, id),
+		Access: access, Refresh: refresh,
 		ExpiresIn: s.d.Tokens.AccessTTL, RefreshExpiresIn: s.d.Tokens.RefreshTTL,
 	}
 }

@@ -41,7 +41,7 @@ func runSpoken(t *testing.T, name string, v vectors.Spoken, touched map[token.Op
 			}
 			touched[op] = true
 			if x.Reply.Status < 300 {
-				answersBothWays(t, call, op, answered(x.Reply.Status, h, body), fmt.Sprintf("item %d: %s", i, op))
+				answersBothWays(t, d, call, op, answered(x.Reply.Status, h, body), fmt.Sprintf("item %d: %s", i, op))
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func grantFor(v vectors.Spoken, want vectors.Expect) token.Grant {
 	_, poll, _ := strings.Cut(want.Path, "?s=")
 	g := token.Grant{
 		Username: v.Upstream.Username, Password: token.NewSecret(v.Upstream.Password),
-		Refresh: token.NewSecret(cmp.Or(want.RefreshToken, said["refresh_token"], bearer)),
+		Refresh: token.NewSecret(cmp.Or(want.RefreshToken, said["refresh_token"], bearer, "not-told")),
 		Access:  token.NewSecret(cmp.Or(want.AccessToken, want.BodyToken, said["token"], bearer)),
 	}
 	if v.Upstream.ClientID != "" {
@@ -137,10 +137,14 @@ func speaks(t *testing.T, d *dialect.Dialect, call *dialect.Call, g token.Grant,
 }
 
 // answersBothWays checks that a backend's answer, read, written by the served
-// side and read again, is the same.
-func answersBothWays(t *testing.T, call *dialect.Call, op token.Op, resp *http.Response, name string) {
+// side and read again, is the same, a refusal in it too.
+func answersBothWays(t *testing.T, d *dialect.Dialect, call *dialect.Call, op token.Op, resp *http.Response, name string) {
 	t.Helper()
 	set, err := call.ReadResponse(resp)
+	if said, ok := errors.AsType[*token.Error](err); ok {
+		sameKindBothWays(t, d, said)
+		return
+	}
 	if err != nil {
 		t.Errorf("%s: ReadResponse: %v", name, err)
 		return
@@ -169,6 +173,11 @@ func failsBothWays(t *testing.T, d *dialect.Dialect, status int, h http.Header, 
 	if e.Kind == token.Internal || e.Kind == token.BadGateway {
 		t.Errorf("%d %s is read as %s", status, body, e.Kind)
 	}
+	sameKindBothWays(t, d, e)
+}
+
+func sameKindBothWays(t *testing.T, d *dialect.Dialect, e *token.Error) {
+	t.Helper()
 	rec := httptest.NewRecorder()
 	d.Errors.Write(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), e)
 	if again := d.Errors.Read(rec.Code, rec.Header(), rec.Body.Bytes()); again.Kind != e.Kind {

@@ -289,6 +289,20 @@ func cookieLife(resp *http.Response, c *http.Cookie, otherwise time.Duration) ti
 // 400 days of the revised cookie standard.
 const maxAge = 400 * 86400
 
+// retryAfter returns how long a backend asks to wait, 0 if it does not say:
+// Retry-After in seconds or as a date (RFC 9110 section 10.2.3). At least a
+// second once it asks; the caller bounds it.
+func retryAfter(h http.Header) time.Duration {
+	after := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseInt(after, 10, 32); err == nil && n >= 0 {
+		return max(time.Second, time.Duration(n)*time.Second)
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return max(time.Second, time.Until(at))
+	}
+	return 0
+}
+
 // plainKind returns the kind that stands for one of OAuth's in an API that knows
 // neither clients nor grants nor kinds of token; any other kind is its own.
 func plainKind(k token.Kind) token.Kind {

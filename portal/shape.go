@@ -48,7 +48,9 @@ func parseCore(s string) (core token.Core, ok bool) {
 }
 
 // MintRefresh returns no token.
-func (Shape) MintRefresh(token.Core, token.Identity) token.Secret { return token.Secret{} }
+func (Shape) MintRefresh(token.Access, token.Core) (token.Secret, error) { return token.Secret{}, nil }
 
 // ParseRefresh takes no token.
-func (Shape) ParseRefresh(token.Secret) (token.Core, bool) { return token.Core{}, false }
+func (Shape) ParseRefresh(token.Secret) (token.Access, *token.Core, error) {
+	return token.Access{}, nil, token.Fail(token.InvalidRefresh, "", nil)
+}

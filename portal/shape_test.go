@@ -46,12 +46,12 @@ func TestShapeTakesOneSpellingOnly(t *testing.T) {
 }
 
 func TestPortalHasNoRefreshTokens(t *testing.T) {
-	s := Shape{}.MintRefresh(someCore, token.Identity{})
-	if !s.IsZero() {
-		t.Error("MintRefresh made a token")
+	if s, err := (Shape{}).MintRefresh(token.Access{}, someCore); !s.IsZero() || err != nil {
+		t.Errorf("MintRefresh made a token, or failed: %v", err)
 	}
-	if _, ok := (Shape{}).ParseRefresh(token.NewSecret(base64.RawURLEncoding.EncodeToString(someCore[:]))); ok {
-		t.Error("ParseRefresh took an access token")
+	access := token.NewSecret(base64.RawURLEncoding.EncodeToString(someCore[:]))
+	if _, core, err := (Shape{}).ParseRefresh(access); core != nil || token.KindOf(err) != token.InvalidRefresh {
+		t.Errorf("ParseRefresh of an access token = %v, %v; want InvalidRefresh", core, err)
 	}
 }
 

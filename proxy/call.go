@@ -17,8 +17,9 @@ const maxTokenBody = 64 << 10
 // tokenCall returns the call of a served token API that a request makes and the
 // gateway answers; nil for a request to pass on. In account mode every call of
 // the API is about the gateway's user and answered here; in pass-through only
-// those that begin and end sessions are. What looks like a call of the
-// backend's API and is none of ours goes no further.
+// those that begin and end sessions are, and those whose proof is a refresh token
+// of the gateway's. What looks like a call of the backend's API and is none of
+// ours goes no further.
 func (p *Proxy) tokenCall(x *exchange) (*dialect.Call, *Served, error) {
 	rt := x.route
 	wrongMethod := false
@@ -36,7 +37,7 @@ func (p *Proxy) tokenCall(x *exchange) (*dialect.Call, *Served, error) {
 // answers reports whether the gateway answers a call itself.
 func (ps *passage) answers(s *Served, call *dialect.Call) bool {
 	switch call.Op {
-	case token.OpLogin, token.OpRefresh, token.OpLogout:
+	case token.OpLogin, token.OpRefresh, token.OpLogout, token.OpApplicationToken:
 		return true
 	case token.OpVersion:
 		// A backend of the same vendor knows its own version best.
@@ -125,6 +126,8 @@ func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error
 		return m.Login(ctx, s.Issuer, session.KindLogin, g)
 	case token.OpRefresh:
 		return m.Refresh(ctx, s.Issuer, g)
+	case token.OpApplicationToken:
+		return m.ApplicationToken(ctx, s.Issuer, g)
 	case token.OpLogout:
 		if x.session.Kind == session.KindAPIToken {
 			return token.Set{}, nil // it was not logged in, and is revoked by deleting it

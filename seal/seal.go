@@ -130,6 +130,39 @@ func (m MAC) Digest(text string) []string {
 	return ds
 }
 
+// HS256 is HMAC-SHA-256 as JSON Web Signatures have it (RFC 7518 section 3.2),
+// of one purpose under every root secret.
+type HS256 struct{ keys [][]byte }
+
+// HS256 derives the codes of a purpose. Derive once and keep it.
+func (k *Keyring) HS256(purpose string) HS256 {
+	h := HS256{keys: make([][]byte, len(k.roots))}
+	for i, r := range k.roots {
+		h.keys[i] = derive(r.secret, "hs256 "+purpose, sha256.Size)
+	}
+	return h
+}
+
+// Sign returns the code of signed under the first secret, 32 bytes.
+func (h HS256) Sign(signed []byte) []byte { return hs256(h.keys[0], signed) }
+
+// Verify reports in constant time whether code is that of signed, whole, under
+// any of the secrets.
+func (h HS256) Verify(signed, code []byte) bool {
+	for _, key := range h.keys {
+		if hmac.Equal(hs256(key, signed), code) {
+			return true
+		}
+	}
+	return false
+}
+
+func hs256(key, signed []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(signed)
+	return h.Sum(nil)
+}
+
 func sum(key []byte, parts [][]byte) []byte {
 	h := hmac.New(sha512.New, key)
 	var n [4]byte

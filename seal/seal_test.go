@@ -147,3 +147,27 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 }
+
+// TestHS256CodeIsOfOnePurpose: and good under any known secret, of which the first
+// makes it.
+func TestHS256CodeIsOfOnePurpose(t *testing.T) {
+	old, rolled := ring(t, first).HS256("jwt"), ring(t, second, first).HS256("jwt")
+	text := []byte("header.payload")
+	code := old.Sign(text)
+	switch {
+	case len(code) != 32:
+		t.Errorf("a code of %d bytes; want 32", len(code))
+	case !old.Verify(text, code) || !rolled.Verify(text, code):
+		t.Error("a good code is refused")
+	case bytes.Equal(rolled.Sign(text), code) || old.Verify(text, rolled.Sign(text)):
+		t.Error("the first secret does not make the code")
+	}
+	for name, bad := range map[string][]byte{"none": nil, "half": code[:16], "longer": append(code[:32:32], 0)} {
+		if old.Verify(text, bad) {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if old.Verify([]byte("header.payloae"), code) || ring(t, first).HS256("other").Verify(text, code) {
+		t.Error("a code is taken for another text or purpose")
+	}
+}

@@ -34,8 +34,8 @@ type entry struct {
 // made. The session is shared by all calls: treat it as read-only, its slices
 // too. Junk costs no call to the store, a known token one map look-up.
 //
-// Errors are *token.Error: InvalidAccess, ExpiredAccess, or Unavailable when
-// the store would have to be asked and cannot be.
+// Errors are *token.Error: InvalidAccess, ExpiredAccess, WrongToken, or
+// Unavailable when the store would have to be asked and cannot be.
 func (m *Manager) Check(ctx context.Context, issuers []*Issuer, access token.Secret) (*Session, error) {
 	return m.check(ctx, issuers, access, false)
 }
@@ -89,7 +89,7 @@ func (m *Manager) show(e *entry, b *belief, now int64) *Session {
 		return nil
 	}
 	e.live.used.Store(now)
-	if e.api {
+	if b.rec.API != nil {
 		e.live.uses.Add(1)
 	}
 	if s := e.shown.Load(); s != nil && same(&s.Identity, &id) {
@@ -123,15 +123,17 @@ type claim struct {
 	opaque bool
 }
 
-// parse finds the issuer whose proof a token bears. It asks nobody.
+// parse finds the issuer whose proof a token bears. It asks nobody. Of a token
+// that no issuer takes it says what the first one does, in whose form errors are
+// written, unless another one knows it for an expired token of its own.
 func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
-	err := error(errInvalidAccess)
+	var err error
 	for _, i := range issuers {
 		a, core, perr := i.Shape.ParseAccess(text)
 		switch {
 		case perr != nil:
-			if token.KindOf(perr) == token.ExpiredAccess {
-				err = errExpiredAccess
+			if err == nil || isKind(perr, token.ExpiredAccess) && !isKind(err, token.ExpiredAccess) {
+				err = perr
 			}
 			continue
 		case core == nil:
@@ -141,8 +143,17 @@ func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
 			a.SID, a.Generation = sid, g
 			return claim{issuer: i, access: a, opaque: true}, nil
 		}
+		if err == nil {
+			err = errInvalidAccess
+		}
 	}
-	return claim{}, err
+	switch {
+	case err != nil && tells(err):
+		return claim{}, err
+	case isKind(err, token.ExpiredAccess):
+		return claim{}, errExpiredAccess
+	}
+	return claim{}, errInvalidAccess
 }
 
 func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.Secret) (*Session, string, error) {
@@ -168,7 +179,7 @@ func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.
 // admit applies the rules of access tokens to a record.
 func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 	o, a := &b.rec.Origin, c.access
-	if (o.Kind != KindLogin && o.Kind != KindPortal) || a.Generation > b.rec.Generation+HealAhead {
+	if !fits(o, c) || a.Generation > b.rec.Generation+HealAhead {
 		return nil, errInvalidAccess
 	}
 	if serving(issuers, dialectOf(o.Issuer), o.Source) == nil || (c.opaque && o.Issuer != c.issuer.Name) {
@@ -176,7 +187,7 @@ func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 	}
 	e := &entry{generation: a.Generation, dialect: dialectOf(o.Issuer)}
 	switch {
-	case o.Kind == KindPortal: // lives as long as its session
+	case o.Kind == KindPortal, o.Kind == KindAPIToken: // lives as long as its session
 	case !c.opaque:
 		if !a.ExpiresAt.IsZero() {
 			e.expires = a.ExpiresAt.UnixNano()
@@ -197,6 +208,23 @@ func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 	return e, nil
 }
 
+// fits reports whether a session is one of which there are access tokens like
+// this one. Of an application's it is the token without an end of the very
+// issuer that made it; of a login's a token without an end is good only where
+// the issuer's never end.
+func fits(o *Origin, c claim) bool {
+	endless := !c.opaque && c.access.ExpiresAt.IsZero()
+	switch o.Kind {
+	case KindLogin:
+		return !endless || c.issuer.AccessTTL == 0
+	case KindPortal:
+		return true
+	case KindAPIToken:
+		return endless && o.Issuer == c.issuer.Name
+	}
+	return false
+}
+
 // enter shows the session of a token that passed, and keeps it for next time. A
 // user who is gone takes his session with him.
 func (m *Manager) enter(ctx context.Context, e *entry, b *belief, text token.Secret) (*Session, error) {
@@ -212,12 +240,12 @@ func (m *Manager) enter(ctx context.Context, e *entry, b *belief, text token.Sec
 }
 
 // restarts says what use restarts of a session: the sliding life of the portal,
-// and the 400 days of what never expires.
+// and that of what never expires.
 func restarts(i *Issuer, k Kind) time.Duration {
 	switch {
 	case k == KindPortal && i.RefreshTTL > 0:
 		return i.RefreshTTL
-	case i.RefreshTTL == 0:
+	case i.RefreshTTL == 0, k == KindAPIToken:
 		return never
 	}
 	return 0
@@ -247,9 +275,9 @@ func checkOutcome(err error) string {
 		return checkOK
 	case errors.Is(err, errRevoked):
 		return checkRevoked
-	case errors.Is(err, errExpiredAccess), errors.Is(err, errExpiredAPIToken):
+	case isKind(err, token.ExpiredAccess), isKind(err, token.ExpiredAPIToken):
 		return checkExpired
-	case token.KindOf(err) == token.Unavailable:
+	case isKind(err, token.Unavailable):
 		return checkUnavailable
 	}
 	return checkInvalid

@@ -58,10 +58,21 @@ func (c *codes) accessCore(i *Issuer, sid token.SID, generation uint32) token.Co
 	return makeCore(c.access, "access", i, sid, generation)
 }
 
-func (c *codes) openRefresh(i *Issuer, text token.Secret) (token.SID, uint32, bool) {
-	core, ok := i.Shape.ParseRefresh(text)
-	if !ok {
-		return token.SID{}, 0, false
+// openRefresh finds whose refresh token a text is. The issuer's own word passes
+// where it has one; otherwise the error is errInvalidRefresh.
+func (c *codes) openRefresh(i *Issuer, text token.Secret) (token.SID, uint32, error) {
+	a, core, err := i.Shape.ParseRefresh(text)
+	switch {
+	case err != nil && tells(err):
+		return token.SID{}, 0, err
+	case err != nil:
+		return token.SID{}, 0, errInvalidRefresh
+	case core == nil:
+		return a.SID, a.Generation, nil
 	}
-	return openCore(c.refresh, "refresh", i, core)
+	sid, generation, ok := openCore(c.refresh, "refresh", i, *core)
+	if !ok {
+		return token.SID{}, 0, errInvalidRefresh
+	}
+	return sid, generation, nil
 }

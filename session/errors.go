@@ -1,6 +1,10 @@
 package session
 
-import "github.com/gatehouse-gateway/gatehouse/token"
+import (
+	"errors"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
 
 // What callers are told. The texts are fixed: nothing of what they sent comes
 // back. Every cause of one kind has one text, so that nothing can be learned
@@ -14,16 +18,25 @@ var (
 	errInvalidAPIToken = token.Fail(token.InvalidAPIToken, "The API token is not valid, or it was revoked.", nil)
 	errExpiredAPIToken = token.Fail(token.ExpiredAPIToken, "The API token has expired. Make a new one.", nil)
 
-	errTokenExpires  = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
-	errTokenScopes   = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
-	errTokenOutlives = token.Fail(token.Denied, "An API token cannot make one that outlives it. Name an earlier expiry.", nil)
-	errTokenWider    = token.Fail(token.Denied, "An API token cannot delete one with scopes that it lacks.", nil)
-	errTokenText     = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
-	errTokenTaken    = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
-	errTokenWords    = token.Fail(token.Malformed, "The description of an API token has at most 1024 bytes.", nil)
-	errTokenMany     = token.Fail(token.Denied, "You have 200 API tokens. Delete one first.", nil)
-	errNoSuchToken   = token.Fail(token.NotFound, "You have no API token with this id.", nil)
+	errTokenExpires   = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
+	errTokenScopes    = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
+	errTokenOutlives  = token.Fail(token.Denied, "An API token cannot make one that outlives it. Name an earlier expiry.", nil)
+	errTokenWider     = token.Fail(token.Denied, "An API token cannot delete one with scopes that it lacks.", nil)
+	errTokenText      = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
+	errTokenTaken     = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
+	errTokenWords     = token.Fail(token.Malformed, "The description of an API token has at most 1024 bytes.", nil)
+	errTokenMany      = token.Fail(token.Denied, "You have 200 API tokens. Delete one first.", nil)
+	errNotApplication = token.Fail(token.Denied, "Only users of type application may have application tokens.", nil)
+	errPassedThrough  = token.Fail(token.Denied, "Application tokens are not made here: this gateway passes each login on to the backend.", nil)
+	errNoSuchToken    = token.Fail(token.NotFound, "You have no API token with this id.", nil)
 )
+
+// tells reports whether a shape said in words of its own what is wrong with a
+// token. It has asked nobody, so they tell nothing but what the text itself does.
+func tells(err error) bool {
+	e, ok := errors.AsType[*token.Error](err)
+	return ok && e.Msg != ""
+}
 
 // isKind is token.KindOf for an error that may be nil.
 func isKind(err error, k token.Kind) bool { return err != nil && token.KindOf(err) == k }

@@ -38,12 +38,15 @@ type keyEntry struct {
 	Sealed string    `json:"sealed"` // PKCS #8, under the keyring
 }
 
-// Keys are the RS256 keys that sign self-describing access tokens, the same on
-// every replica. They are safe for concurrent use; they never change.
+// Keys are the keys that sign self-describing tokens, the same on every replica:
+// the stored ones of RS256, and those of HS256, which hang on the root secrets
+// alone. They are safe for concurrent use; they never change.
 type Keys struct {
 	kid     string
 	signing *rsa.PrivateKey
 	public  map[string]*rsa.PublicKey
+	ring    *seal.Keyring
+	hmac    seal.HS256
 }
 
 // LoadKeys reads the signing keys from the store, and makes the first one if
@@ -74,6 +77,21 @@ func (k *Keys) Public(kid string) (*rsa.PublicKey, bool) {
 	return key, ok
 }
 
+// For returns the same keys with HS256 keys of their own for the tokens that a
+// dialect's issuer makes for an identity source: shown on a route of another
+// source or dialect, such a token is junk there.
+func (k *Keys) For(dialect, source string) *Keys {
+	own := *k
+	own.hmac = k.ring.HS256(fmt.Sprintf("jwt %q %q", dialect, source))
+	return &own
+}
+
+// SignHMAC returns the HMAC-SHA-256 of HS256 under the first root secret.
+func (k *Keys) SignHMAC(signed []byte) []byte { return k.hmac.Sign(signed) }
+
+// VerifyHMAC reports whether mac is that of signed under any root secret.
+func (k *Keys) VerifyHMAC(signed, mac []byte) bool { return k.hmac.Verify(signed, mac) }
+
 func keyPlace(kid string) seal.Place { return seal.Place{Owner: "keys", Field: kid} }
 
 func makeManifest(k *seal.Keyring) (string, error) {
@@ -100,7 +118,7 @@ func openManifest(text string, k *seal.Keyring) (*Keys, error) {
 	if err := json.Unmarshal([]byte(text), &man); err != nil {
 		return nil, fmt.Errorf("%w: the stored manifest is not ours: %w", ErrNoSigningKey, err)
 	}
-	keys := &Keys{public: map[string]*rsa.PublicKey{}}
+	keys := &Keys{public: map[string]*rsa.PublicKey{}, ring: k, hmac: k.HS256("jwt")}
 	for _, e := range man.Keys {
 		key, err := openKey(e, k)
 		if err != nil {

@@ -199,8 +199,8 @@ func lifeOf(i *Issuer, k Kind) Life {
 	return Life{Idle: or(i.RefreshTTL), Access: or(i.AccessTTL), Keep: keepEnded}
 }
 
-// mint makes the tokens of a record's generation. now is the store's clock. It
-// depends on nothing else, so that a repeat gets the same tokens.
+// mint makes the tokens of a record's generation. now is the store's clock. With
+// rotation it depends on nothing else, so that a repeat gets the same tokens.
 func (m *Manager) mint(i *Issuer, rec *Record, id token.Identity, now time.Time) (token.Set, error) {
 	a := token.Access{Identity: id, SID: rec.SID, Generation: rec.Generation, IssuedAt: rec.Made}
 	set := token.Set{Identity: id}
@@ -215,7 +215,12 @@ func (m *Manager) mint(i *Issuer, rec *Record, id token.Identity, now time.Time)
 		return token.Set{}, token.Fail(token.Internal, "", err)
 	}
 	if rec.Origin.Kind == KindLogin {
-		set.Refresh = i.Shape.MintRefresh(m.codes.refreshCore(i, rec.SID, rec.Generation), id)
+		if a.ExpiresAt = (time.Time{}); i.RefreshTTL > 0 {
+			a.ExpiresAt = rec.Made.Add(i.RefreshTTL)
+		}
+		if set.Refresh, err = i.Shape.MintRefresh(a, m.codes.refreshCore(i, rec.SID, rec.Generation)); err != nil {
+			return token.Set{}, token.Fail(token.Internal, "", err)
+		}
 		set.RefreshExpiresIn = i.RefreshTTL
 	}
 	return set, nil

@@ -18,12 +18,12 @@ import (
 
 // Limits and lives that are not settings.
 const (
-	never          = 400 * 24 * time.Hour // "never expires": so long unused
-	keepEnded      = 10 * time.Minute     // an ended session can still be told from an unknown one
-	keepEndedToken = 30 * 24 * time.Hour  // and an expired API token
-	maxSessions    = 200                  // of one user
-	maxAPITokens   = 200                  // of one user
-	cacheSize      = 100_000              // tokens and sessions in memory
+	never          = 36500 * 24 * time.Hour // "never expires": so long unused
+	keepEnded      = 10 * time.Minute       // an ended session can still be told from an unknown one
+	keepEndedToken = 30 * 24 * time.Hour    // and an expired API token
+	maxSessions    = 200                    // of one user
+	maxAPITokens   = 200                    // of one user
+	cacheSize      = 100_000                // tokens and sessions in memory
 	tick           = time.Second
 )
 

@@ -19,10 +19,12 @@ const calmAfter = time.Minute
 // In pass-through mode the backend's tokens are renewed first; if the backend
 // could not be asked, the client's token is not used up.
 //
-// Errors are *token.Error: InvalidRefresh, or Unavailable.
+// Errors are *token.Error: InvalidRefresh, WrongToken, or Unavailable.
 func (m *Manager) Refresh(ctx context.Context, iss *Issuer, g token.Grant) (token.Set, error) {
 	set, outcome, err := m.refresh(ctx, iss, g)
-	if err != nil && token.KindOf(err) != token.InvalidRefresh {
+	if isKind(err, token.WrongToken) {
+		outcome = refreshOutcome(Refused)
+	} else if err != nil && token.KindOf(err) != token.InvalidRefresh {
 		outcome = "unavailable"
 	}
 	m.o.Recorder.Refresh(iss.Dialect, outcome)
@@ -30,9 +32,9 @@ func (m *Manager) Refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 }
 
 func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (token.Set, string, error) {
-	sid, generation, ok := m.codes.openRefresh(iss, g.Refresh)
-	if !ok {
-		return token.Set{}, refreshOutcome(Refused), errInvalidRefresh
+	sid, generation, err := m.codes.openRefresh(iss, g.Refresh)
+	if err != nil {
+		return token.Set{}, refreshOutcome(Refused), err
 	}
 	m.house.backends.know(iss)
 	if iss.Backend != nil {

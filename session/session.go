@@ -52,7 +52,7 @@ type Issuer struct {
 	Dialect    string        // "ipfabric" or "portal": the label of metrics
 	Source     string        // see Session.Source
 	AccessTTL  time.Duration // 0: never expires
-	RefreshTTL time.Duration // since last use; 0: never expires (ends after 400 days unused)
+	RefreshTTL time.Duration // since last use; 0: never expires
 	Rotates    bool
 	// VendorLogout makes logout close only refreshing; access tokens live out
 	// their time. False: logout ends the session at once.
@@ -81,8 +81,8 @@ type Issuer struct {
 type Shape interface {
 	MintAccess(a token.Access, core token.Core) (token.Secret, error)
 	ParseAccess(text token.Secret) (token.Access, *token.Core, error)
-	MintRefresh(core token.Core, id token.Identity) token.Secret
-	ParseRefresh(text token.Secret) (token.Core, bool)
+	MintRefresh(a token.Access, core token.Core) (token.Secret, error)
+	ParseRefresh(text token.Secret) (token.Access, *token.Core, error)
 }
 
 // Verifier proves a login. Failures are *token.Error: BadCredentials when the

@@ -59,11 +59,21 @@ func (s shape) ParseAccess(text token.Secret) (token.Access, *token.Core, error)
 	return a, nil, nil
 }
 
-func (shape) MintRefresh(core token.Core, _ token.Identity) token.Secret {
+func (shape) MintRefresh(_ token.Access, core token.Core) (token.Secret, error) {
+	return mintRefresh(core), nil
+}
+
+func mintRefresh(core token.Core) token.Secret {
 	return token.NewSecret("rt-" + hex.EncodeToString(core[:]))
 }
 
-func (shape) ParseRefresh(text token.Secret) (token.Core, bool) { return parseCore(text, "rt-") }
+func (shape) ParseRefresh(text token.Secret) (token.Access, *token.Core, error) {
+	core, ok := parseCore(text, "rt-")
+	if !ok {
+		return token.Access{}, nil, token.Fail(token.InvalidRefresh, "", nil)
+	}
+	return token.Access{}, &core, nil
+}
 
 func parseCore(text token.Secret, prefix string) (c token.Core, ok bool) {
 	rest, ok := strings.CutPrefix(text.Reveal(), prefix)
@@ -80,11 +90,12 @@ type people struct {
 	gone   bool
 	down   bool
 	scopes []string
+	kind   string
 	proofs int
 }
 
 func (p *people) identity(name string) token.Identity {
-	return token.Identity{Name: name, ID: "id-" + name, Scopes: p.scopes}
+	return token.Identity{Name: name, ID: "id-" + name, Scopes: p.scopes, Kind: p.kind}
 }
 
 func (p *people) Verify(_ context.Context, _ token.SID, g token.Grant) (token.Identity, error) {
@@ -289,5 +300,5 @@ func (w *world) refreshAt(sid token.SID, g uint32) token.Secret {
 	copy(c[:], sid[:])
 	copy(c[8:], n[1:])
 	w.keys.MAC("core refresh").Sum(c[11:], []byte("refresh"), []byte(w.iss.Name), []byte(w.iss.Source), c[:8], c[8:11])
-	return shape{}.MintRefresh(c, token.Identity{})
+	return mintRefresh(c)
 }

@@ -23,7 +23,8 @@ const (
 // instead of failing.
 const longestThrottle = 5 * time.Second
 
-// refusal is a backend's answer to a call of ours that is not a success.
+// refusal is a backend's answer to a call of ours that is not a success, or says
+// that it is none.
 type refusal struct {
 	op     token.Op
 	status int
@@ -110,7 +111,11 @@ func (b *Backend) speakOnce(ctx context.Context, version string, g token.Grant) 
 	if call.ReadResponse == nil {
 		return token.Set{}, nil
 	}
-	return call.ReadResponse(resp)
+	set, err := call.ReadResponse(resp)
+	if said, ok := errors.AsType[*token.Error](err); ok {
+		return token.Set{}, &refusal{op: g.Op, status: resp.StatusCode, err: said}
+	}
+	return set, err
 }
 
 func (b *Backend) request(ctx context.Context, call *dialect.Call, version string, g token.Grant) (*http.Request, error) {
@@ -130,7 +135,12 @@ func (b *Backend) refusal(op token.Op, resp *http.Response) *refusal {
 	if err != nil {
 		body = nil // what it says cannot be known; the status still can
 	}
-	return &refusal{op: op, status: resp.StatusCode, err: b.cfg.Dialect.Errors.Read(resp.StatusCode, resp.Header, body)}
+	table := &b.cfg.Dialect.Errors
+	said := table.Read(resp.StatusCode, resp.Header, body)
+	if op == token.OpRefresh && table.EndsRefresh != nil && table.EndsRefresh(said) {
+		said.Kind = token.InvalidRefresh
+	}
+	return &refusal{op: op, status: resp.StatusCode, err: said}
 }
 
 // tokensOf makes tokens of an answer to a call that began at a known time. What

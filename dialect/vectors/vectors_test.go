@@ -1,6 +1,7 @@
 package vectors_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/dialect/vectors"
 )
 
@@ -48,8 +50,14 @@ func TestLoadRefusesWhatWouldNotBeRun(t *testing.T) {
 func load(t *testing.T, file string) error {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "ipfabric.json"), []byte(file), 0o600); err != nil {
-		t.Fatal(err)
+	for _, family := range dialect.All { // every dialect needs some vectors
+		name, text := strings.ReplaceAll(family.Name, "-", ""), file
+		if name != "ipfabric" {
+			text = fmt.Sprintf(`{"format": "wire-vectors/1", "dialect": %q, "served": [{}]}`, name)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, err := vectors.Load(dir)
 	return err
