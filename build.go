@@ -248,14 +248,15 @@ func (b *builder) route(c config.Route) (*proxy.Route, error) {
 func (b *builder) serve(name string, t config.Tokens, base session.Issuer) (proxy.Served, error) {
 	d, err := dialect.Open(name, dialect.Settings{
 		AccessTTL: t.AccessTTL, RefreshTTL: t.RefreshTTL, RefreshLength: t.RefreshLength,
-		MissingTokenCode: t.MissingTokenCode, LocalAuthOff: t.LocalAuthOff,
+		MissingTokenCode: t.MissingTokenCode, LocalAuthOff: t.LocalAuthOff, HTTPSOnly: t.HTTPSOnly,
 	})
 	if err != nil {
 		return proxy.Served{}, err
 	}
 	iss := base
 	iss.Name, iss.Dialect = d.ID(), d.Name
-	iss.AccessTTL, iss.RefreshTTL, iss.Rotates = d.Tokens.AccessTTL, d.Tokens.RefreshTTL, d.Tokens.Rotates
+	iss.AccessTTL, iss.RefreshTTL = d.Tokens.AccessTTL, d.Tokens.RefreshTTL
+	iss.Rotates, iss.VoidsAccess = d.Tokens.Rotates, d.Tokens.VoidsAccess
 	iss.Shape, iss.SecondFactor, iss.Permit = d.Shape(b.keys.For(d.Name, iss.Source)), d.SecondFactor, d.Permit
 	return proxy.Served{Dialect: d, Issuer: &iss}, nil
 }

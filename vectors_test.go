@@ -230,7 +230,7 @@ func (s *issuer) control(c *vectors.Control, vars vectors.Scope) {
 	s.halt()
 	c.Set.Apply(&s.set)
 	t := &s.cfg.Routes[0].Tokens
-	t.LocalAuthOff, t.MissingTokenCode = s.set.LocalAuthOff, s.set.MissingTokenCode
+	t.LocalAuthOff, t.MissingTokenCode, t.HTTPSOnly = s.set.LocalAuthOff, s.set.MissingTokenCode, s.set.HTTPSOnly
 	t.AccessTTL, t.RefreshTTL = s.set.AccessTTL, s.set.RefreshTTL
 	s.start()
 }

@@ -67,6 +67,7 @@ type Tokens struct {
 	RefuseReuse           bool          // a reused refresh token is refused; false: it ends the session
 	VendorLogout          bool          // logout lets access tokens live out their time; false: it ends the session at once
 	LocalAuthOff          bool          // login and Basic are refused
+	HTTPSOnly             bool          // calls without TLS are refused, in a vendor's words
 	MissingTokenCode      string        // error code of a call without credential; empty: the dialect's
 	RefreshLength         int           // characters; 0: the dialect's
 }

@@ -337,8 +337,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 41 {
-		t.Errorf("%d variables are told; want 41", len(told))
+	if len(told) != 42 {
+		t.Errorf("%d variables are told; want 42", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)

@@ -11,7 +11,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"yaml unknown keys", backendVars(), "route: []\nbackends:\n  x: {ulr: https://x, url: https://x, speak: ipfabric}\nroutes:\n  - {path: /x, backend: x, quux: 1}\n", []string{
 			"gate.yaml:1 route: there is no such key: did you mean routes?",
 			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, header_timeout, insecure_skip_verify, preserve_host, renewal_field, server_name, speak, url, versions",
-			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, encoded_slash, host, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
+			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, encoded_slash, host, https_only, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
 		}},
 		{"yaml literal secrets", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "secret: hunter2\nbackends:\n  x:\n    url: https://x\n    speak: ipfabric\n    password: hunter2\n    account:\n      username: svc\n      password: hunter2\nroutes: [{path: /x, backend: x}]\n", []string{
 			"gate.yaml:1 secret: this file names secrets and does not hold them: set GATEHOUSE_SECRET_FILE to the name of a file",
@@ -86,6 +86,10 @@ func TestFaultsOfTheFile(t *testing.T) {
 		}},
 		{"route refresh length", backendVars(), "routes:\n  - path: /\n    backend: backend\n    refresh_length: 12\n", []string{
 			"gate.yaml:4 routes[0].refresh_length: ipfabric/7.0: a refresh token of 12 characters cannot hold what it must; the length is 49 to 1024, the vendor's 80",
+		}},
+		{"https only", backendVars(), "backends:\n  sbc: {url: https://x, speak: oracle-sbc}\nroutes:\n  - {path: /, backend: backend, https_only: true}\n  - {path: /s, backend: sbc, https_only: true}\n  - {path: /n, backend: sbc, serve: [], https_only: true}\n", []string{
+			"gate.yaml:4 routes[0].https_only: ipfabric/7.0: the vendor does not refuse plain http by itself",
+			"gate.yaml:6 routes[2].https_only: the route serves no token API that knows it: leave it out",
 		}},
 		{"serve in vain", backendVars("GATEHOUSE_SERVE=ipfabric/6.1"), "routes: [{path: /, backend: backend}]\n", []string{
 			"GATEHOUSE_SERVE: routes of the file lead to the backend of the environment: write serve into them",

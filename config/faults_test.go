@@ -142,6 +142,12 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		{"missing token code", backendVars("GATEHOUSE_MISSING_TOKEN_CODE=no spaces"), "", []string{
 			"GATEHOUSE_MISSING_TOKEN_CODE: ipfabric/7.0: the code for a missing token must look like API_EXPIRED_ACCESS_TOKEN",
 		}},
+		{"https only for the dialect", backendVars("GATEHOUSE_HTTPS_ONLY=true"), "", []string{
+			"GATEHOUSE_HTTPS_ONLY: ipfabric/7.0: the vendor does not refuse plain http by itself",
+		}},
+		{"https only, neither", backendVars("GATEHOUSE_HTTPS_ONLY=yes"), "", []string{
+			`GATEHOUSE_HTTPS_ONLY: "yes" is neither true nor false: write true or false`,
+		}},
 		{"certificate alone", backendVars("GATEHOUSE_TLS_CERT_FILE=cert.pem"), "", []string{
 			"GATEHOUSE_TLS_CERT_FILE: it is set without GATEHOUSE_TLS_KEY_FILE: set both or neither",
 		}},

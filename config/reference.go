@@ -66,6 +66,7 @@ var docs = []struct{ name, doc string }{
 	{"ON_REUSE", "What a reused refresh token does: revoke ends its session, refuse only refuses it."},
 	{"LOGOUT", "What a logout does: end ends the session at once, vendor lets access tokens live out their time."},
 	{"LOCAL_AUTH", "false: logins by password are refused, API tokens still work."},
+	{"HTTPS_ONLY", "true: calls that did not come over TLS are refused, where the vendor's own API can do so (oracle-sbc)."},
 	{"MISSING_TOKEN_CODE", "The error code of a call without credentials; by default the vendor's."},
 	{"DRAIN_TIMEOUT", "How long requests under way may take when the process is told to end, at most 10m."},
 	{"LOGOUT_AT_DRAIN", "true: log out of backends at the end what nobody can use afterwards."},

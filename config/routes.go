@@ -206,6 +206,9 @@ func (l *loader) tokens(raw rawTokens, base Tokens, at placer) Tokens {
 	if raw.LocalAuth != "" {
 		t.LocalAuthOff = !l.boolean(at("local_auth"), raw.LocalAuth)
 	}
+	if raw.HTTPSOnly != "" {
+		t.HTTPSOnly = l.boolean(at("https_only"), raw.HTTPSOnly)
+	}
 	if raw.MissingTokenCode != "" {
 		t.MissingTokenCode = raw.MissingTokenCode
 	}
@@ -219,6 +222,9 @@ func (l *loader) tokens(raw rawTokens, base Tokens, at placer) Tokens {
 // one at a time, so that the fault names the right one.
 func (l *loader) checkSettings(r Route, own rawTokens, at placer) {
 	t := r.Tokens
+	if t.HTTPSOnly && own.HTTPSOnly != "" && len(r.Serve) == 0 {
+		l.fault(at("https_only"), "the route serves no token API that knows it", "leave it out")
+	}
 	for _, name := range r.Serve {
 		for _, try := range []struct {
 			key, own string
@@ -227,6 +233,7 @@ func (l *loader) checkSettings(r Route, own rawTokens, at placer) {
 			{"access_ttl", own.AccessTTL, dialect.Settings{AccessTTL: t.AccessTTL}},
 			{"refresh_ttl", own.RefreshTTL, dialect.Settings{RefreshTTL: t.RefreshTTL}},
 			{"refresh_length", own.RefreshLength, dialect.Settings{RefreshLength: t.RefreshLength}},
+			{"https_only", own.HTTPSOnly, dialect.Settings{HTTPSOnly: t.HTTPSOnly}},
 			{"missing_token_code", own.MissingTokenCode, dialect.Settings{MissingTokenCode: t.MissingTokenCode}},
 		} {
 			place := inEnvironment(try.key)

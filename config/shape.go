@@ -39,7 +39,7 @@ func fileShape() shape {
 	backend.keys["account"] = account
 	backend.keys["versions"] = words
 	route := shape{keys: mapOf("name", "host", "path", "backend", "access_ttl", "refresh_ttl", "refresh_grace", "on_reuse",
-		"logout", "local_auth", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
+		"logout", "local_auth", "https_only", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
 	route.keys["serve"] = words
 	rule := shape{keys: mapOf("name", "host", "path", "admin", "public", "inject", "deny", "when")}
 	for _, k := range []string{"methods", "users", "groups", "scopes"} {

@@ -73,6 +73,7 @@ type rawTokens struct {
 	OnReuse          string `env:"ON_REUSE" envDefault:"revoke" yaml:"on_reuse"`
 	Logout           string `env:"LOGOUT" envDefault:"end" yaml:"logout"`
 	LocalAuth        string `env:"LOCAL_AUTH" envDefault:"true" yaml:"local_auth"`
+	HTTPSOnly        string `env:"HTTPS_ONLY" envDefault:"false" yaml:"https_only"`
 	MissingTokenCode string `env:"MISSING_TOKEN_CODE" yaml:"missing_token_code"`
 	RefreshLength    string `env:"REFRESH_LENGTH" yaml:"refresh_length"`
 }

@@ -31,7 +31,7 @@ type Family struct {
 
 // All lists every family. A further dialect is one line here, one file and one
 // vector file.
-var All = []Family{ipfabric, itempath}
+var All = []Family{ipfabric, oracleSBC, itempath}
 
 // Names returns "name/profile" of every profile of every family, for messages.
 func Names() []string {
@@ -152,6 +152,10 @@ type Tokens struct {
 	Rotates      bool          // a refresh yields a new refresh token and voids the old one
 	Cookies      bool          // tokens travel as Secure cookies, so serving needs TLS in front
 	LocalAuthOff bool
+	HTTPSOnly    bool // a call that did not come over TLS is refused
+	// VoidsAccess says that a refresh or renewal ends the access tokens made before
+	// it.
+	VoidsAccess bool
 
 	// ChosenAPITokens says that a caller may choose the text of an API token, of
 	// at least this many characters. 0: refused.

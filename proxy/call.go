@@ -37,7 +37,7 @@ func (p *Proxy) tokenCall(x *exchange) (*dialect.Call, *Served, error) {
 // answers reports whether the gateway answers a call itself.
 func (ps *passage) answers(s *Served, call *dialect.Call) bool {
 	switch call.Op {
-	case token.OpLogin, token.OpRefresh, token.OpLogout, token.OpApplicationToken:
+	case token.OpLogin, token.OpRefresh, token.OpRenew, token.OpLogout, token.OpApplicationToken:
 		return true
 	case token.OpVersion:
 		// A backend of the same vendor knows its own version best.
@@ -63,7 +63,7 @@ func (ps *passage) guard(path string, wrongMethod bool) error {
 }
 
 func beginsOrEnds(op token.Op) bool {
-	return op == token.OpLogin || op == token.OpRefresh || op == token.OpLogout
+	return op == token.OpLogin || op == token.OpRefresh || op == token.OpRenew || op == token.OpLogout
 }
 
 // exchange answers one call of a token API.
@@ -121,9 +121,15 @@ func malformed(err error) error {
 // perform does what a grant asks for.
 func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error) {
 	ctx, m := x.r.Context(), p.o.Sessions
+	if x.session == nil && !g.Op.ProvesItself() && g.Op != token.OpVersion {
+		// A rule of the policy may let everybody pass, but this is about the caller.
+		return token.Set{}, errNobody
+	}
 	switch g.Op {
 	case token.OpLogin:
 		return m.Login(ctx, s.Issuer, session.KindLogin, g)
+	case token.OpRenew:
+		return m.Renew(ctx, s.Issuer, g)
 	case token.OpRefresh:
 		return m.Refresh(ctx, s.Issuer, g)
 	case token.OpApplicationToken:
@@ -143,7 +149,7 @@ func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error
 		return token.Set{APITokens: []token.APIToken{made}, Identity: x.session.Identity}, err
 	case token.OpDeleteAPIToken:
 		return token.Set{}, m.DeleteAPIToken(ctx, s.Issuer, x.session, g.APIToken.ID)
-	case token.OpVersion:
+	case token.OpVersion, token.OpVersions:
 		return token.Set{}, nil
 	}
 	return token.Set{}, token.Fail(token.NotFound, "this call of the token API is not answered here", nil)

@@ -57,13 +57,15 @@ func (ps *passage) credentials(r *http.Request) []credential {
 	return found
 }
 
+var errNobody = token.Fail(token.Missing, "this call needs a credential; log in first", nil)
+
 // identify finds out who is calling. The first credential present decides, also
 // when it fails; a second live one of somebody else is refused, since nobody
 // can know which of the two was meant.
 func (p *Proxy) identify(x *exchange) error {
 	creds := x.route.credentials(x.r)
 	if len(creds) == 0 {
-		return token.Fail(token.Missing, "this call needs a credential; log in first", nil)
+		return errNobody
 	}
 	if err := p.guardCookie(x, creds[0]); err != nil {
 		return err

@@ -156,4 +156,4 @@ func TestItemPathApplicationTokenInPassThrough(t *testing.T) {
 type idle struct{}
 
 func (idle) Renew(context.Context, token.SID, token.Grant) error { return nil }
-func (idle) End(token.SID)                          {}
+func (idle) End(token.SID)                                       {}

@@ -196,6 +196,10 @@ func (p *Proxy) page(x *exchange) error {
 
 // admitDialect lets a served dialect refuse the request for reasons of its own.
 func (p *Proxy) admitDialect(x *exchange, s *Served) error {
+	if s.Dialect.Tokens.HTTPSOnly && p.o.Edge.Scheme(x.r) != "https" {
+		x.served = s
+		return token.Fail(token.UpgradeRequired, "connect with https", nil)
+	}
 	if s.Dialect.Admit == nil {
 		return nil
 	}

@@ -57,7 +57,7 @@ type Issuer struct {
 	// VendorLogout makes logout close only refreshing; access tokens live out
 	// their time. False: logout ends the session at once.
 	VendorLogout bool
-	// VoidsAccess makes a refresh end the access tokens made before it.
+	// VoidsAccess makes a refresh or renewal end the access tokens made before it.
 	VoidsAccess bool
 	// Grace is how long a replaced refresh token gets its successor again, at most
 	// 60 s; 0: not at all.

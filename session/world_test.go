@@ -127,14 +127,25 @@ func (p *people) set(change func()) {
 type backend struct {
 	mu      sync.Mutex
 	renewed int
+	inside  int // renewals under way
+	most    int // renewals there were at once
 	ended   []token.SID
 	err     error
 }
 
-func (b *backend) Renew(context.Context, token.SID, token.Grant) error {
+// Renew knows a user's password as people do.
+func (b *backend) Renew(_ context.Context, _ token.SID, g token.Grant) error {
+	b.mu.Lock()
+	b.inside++
+	b.most = max(b.most, b.inside)
+	b.mu.Unlock()
 	<-time.After(50 * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.inside--
+	if g.Op == token.OpRenew && g.Password.Reveal() != "right" {
+		return token.Fail(token.BadCredentials, "no", nil)
+	}
 	b.renewed++
 	return b.err
 }

@@ -134,7 +134,7 @@ func startDemo(t testing.TB) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{settings: settings{"LISTEN": freePair(t), "ADMIN_LISTEN": freeAddress(t)}}
+	g := &gateway{settings: settings{"LISTEN": freeRow(t), "ADMIN_LISTEN": freeAddress(t)}}
 	g.URL = "http://" + g.settings["LISTEN"]
 	g.run(t, bin, "demo")
 	eventually(t, 30*time.Second, "demo has printed its table", func() bool {
@@ -148,26 +148,39 @@ func startDemo(t testing.TB) *gateway {
 	return g
 }
 
-// freePair returns an address whose port and the next one are both free.
-func freePair(t testing.TB) string {
+// demoPorts is how many ports in a row the demo may need: its own and one for each
+// simulated backend.
+const demoPorts = 8
+
+// freeRow returns an address whose port and those after it are free.
+func freeRow(t testing.TB) string {
 	t.Helper()
 	for range 20 {
 		address := freeAddress(t)
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			t.Fatal(err)
+		if free(t, address, demoPorts) {
+			return address
 		}
-		n, err := strconv.Atoi(port)
+	}
+	t.Fatalf("no %d ports in a row are free", demoPorts)
+	return ""
+}
+
+func free(t testing.TB, address string, ports int) bool {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ports {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(first+i)))
 		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(n+1)))
-		if err != nil {
-			continue
+			return false
 		}
 		l.Close()
-		return address
 	}
-	t.Fatal("no two ports in a row are free")
-	return ""
+	return true
 }

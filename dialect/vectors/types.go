@@ -69,8 +69,23 @@ type Step struct {
 	Control  *Control
 	Request  *Request
 	Response Response
-	Example  *struct{ Body json.RawMessage } // the answer that the vendor's page shows
-	Offline  json.RawMessage                 // verification data alone: nothing is sent
+	Example  *Example
+	Offline  json.RawMessage // verification data alone: nothing is sent
+}
+
+// An Example is the answer that the vendor's page shows.
+type Example struct {
+	Headers map[string]string
+	Body    json.RawMessage // JSON, or a string that holds something else
+}
+
+// Text is the body, word for word.
+func (e Example) Text() string {
+	var text string
+	if json.Unmarshal(e.Body, &text) == nil {
+		return text
+	}
+	return string(e.Body)
 }
 
 // A Control moves the issuer's clock or changes its configuration.
@@ -103,6 +118,9 @@ func (s Switches) Apply(to *dialect.Settings) {
 	}
 	if s.Missing != "" {
 		to.MissingTokenCode = s.Missing
+	}
+	if s.HTTPSOnly != "" {
+		to.HTTPSOnly = s.HTTPSOnly == "true"
 	}
 }
 
