@@ -142,7 +142,9 @@ func demoUsers(list []demo.User) (*identity.Users, error) {
 		if err != nil {
 			return nil, err
 		}
-		users = append(users, identity.User{Name: u.Name, Hash: hash, ID: u.ID, Groups: u.Groups, Scopes: u.Scopes, Admin: u.Admin, Kind: u.Kind})
+		users = append(users, identity.User{
+			Name: u.Name, Hash: hash, ID: u.ID, Groups: u.Groups, Scopes: u.Scopes, Admin: u.Admin, Kind: u.Kind, Permissions: u.Permissions,
+		})
 	}
 	return identity.NewUsers(users)
 }

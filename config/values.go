@@ -22,7 +22,7 @@ const (
 	maxDegraded   = 10 * time.Minute
 	maxDrain      = 10 * time.Minute
 	maxHeaderWait = time.Hour
-	maxTTL        = 400 * 24 * time.Hour // a session unused for so long ends anyway
+	maxTTL        = 400 * 24 * time.Hour // whoever wants more wants 0, never, where the vendor has it
 	maxLength     = 4096                 // of a refresh token: it travels in a cookie
 )
 

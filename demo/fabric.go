@@ -18,7 +18,8 @@ type User struct {
 	Name, Password, ID string
 	Groups, Scopes     []string
 	Admin              bool
-	Kind               string // "application": may have tokens that never expire
+	Kind               string   // "application": may have tokens that never expire
+	Permissions        []string // "widget": FortiAuthenticator's for tokens
 }
 
 // Users are those of the demo's gateway.
@@ -36,7 +37,7 @@ func Users() []User {
 // Service is the account by which the gateway logs in to a simulated backend.
 var Service = User{
 	Name: "svc", Password: "svc-demo", ID: "1108612001", Groups: []string{"service"},
-	Scopes: []string{"read", "write"}, Admin: false,
+	Scopes: []string{"read", "write"}, Admin: false, Permissions: []string{"widget"},
 }
 
 type snapshot struct {

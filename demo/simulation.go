@@ -24,7 +24,7 @@ type Simulation struct {
 func (s Simulation) Host() string { return s.Name + ".localhost" }
 
 // Simulations are all there are, in the order of the table.
-var Simulations = []Simulation{fabric, sbc, itemPath}
+var Simulations = []Simulation{fabric, sbc, fortiAuthenticator, itemPath}
 
 // Find returns the simulation of a dialect.
 func Find(name string) (Simulation, bool) {

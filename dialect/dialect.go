@@ -31,7 +31,7 @@ type Family struct {
 
 // All lists every family. A further dialect is one line here, one file and one
 // vector file.
-var All = []Family{ipfabric, oracleSBC, itempath}
+var All = []Family{ipfabric, oracleSBC, facFabric, itempath}
 
 // Names returns "name/profile" of every profile of every family, for messages.
 func Names() []string {

@@ -95,7 +95,7 @@ func (u *Users) Verify(ctx context.Context, _ token.SID, g token.Grant) (token.I
 	if n := len(g.Password.Reveal()); n == 0 || n > maxPassword {
 		return token.Identity{}, token.Fail(token.BadCredentials, badLogin, nil)
 	}
-	e, known := u.byName[g.Username]
+	e, known := u.called(g)
 	if !known {
 		e = &entry{hash: u.decoy, disabled: true}
 	}
@@ -107,6 +107,22 @@ func (u *Users) Verify(ctx context.Context, _ token.SID, g token.Grant) (token.I
 		return token.Identity{}, token.Fail(token.BadCredentials, badLogin, nil)
 	}
 	return e.identity, nil
+}
+
+// called returns whom a login names. Where the name may end in a realm, its last
+// @ parts them, but only if nobody has the whole for his name; the realm must
+// then be his.
+func (u *Users) called(g token.Grant) (*entry, bool) {
+	e, known := u.byName[g.Username]
+	if known || !g.RealmInName || g.Realm != "" {
+		return e, known
+	}
+	i := strings.LastIndexByte(g.Username, '@')
+	if i < 0 || i == len(g.Username)-1 {
+		return nil, false
+	}
+	e, known = u.byName[g.Username[:i]]
+	return e, known && e.identity.Realm == g.Username[i+1:]
 }
 
 // inRealm lets a login pass that names no realm: most vendors have none.

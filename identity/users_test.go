@@ -122,6 +122,52 @@ func TestSizesOfNameAndPassword(t *testing.T) {
 	}
 }
 
+// TestRealmBehindTheName: only where the API writes one there, only the last @
+// parts it, and only if nobody has the whole for his name.
+func TestRealmBehindTheName(t *testing.T) {
+	u := newUsers(t,
+		identity.User{Name: "user@name.com", Hash: cheap("local"), Realm: "realm"},
+		identity.User{Name: "alice", Hash: cheap("alice"), Realm: "realm"},
+		identity.User{Name: "alice@whole", Hash: cheap("whole"), Realm: "elsewhere"},
+		identity.User{Name: "plain", Hash: cheap("plain")},
+		identity.User{Name: "off", Hash: cheap("off"), Realm: "realm", Disabled: true},
+		identity.User{Name: "two", Hash: cheap("two"), Realm: "a@b"},
+	)
+	for _, c := range []struct{ name, realm, password, want string }{
+		{"user@name.com@realm", "", "local", "user@name.com"},
+		{"user@name.com", "", "local", "user@name.com"},
+		{"alice", "", "alice", "alice"},
+		{"alice@realm", "", "alice", "alice"},
+		{"alice@whole", "", "whole", "alice@whole"},
+		{"alice@whole@elsewhere", "", "whole", "alice@whole"},
+
+		{"alice@whole", "", "alice", ""},
+		{"alice@Realm", "", "alice", ""},
+		{"alice@", "", "alice", ""},
+		{"alice@realm@", "", "alice", ""},
+		{"alice@realm@realm", "", "alice", ""},
+		{"plain@", "", "plain", ""},
+		{"plain@realm", "", "plain", ""},
+		{"off@realm", "", "off", ""},
+		{"@realm", "", "alice", ""},
+		{"@", "", "alice", ""},
+		{"two@a@b", "", "two", ""},
+		{"alice@realm", "realm", "alice", ""}, // named by itself: the name is whole
+	} {
+		g := login(c.name, c.password)
+		g.Realm, g.RealmInName = c.realm, true
+		id, err := u.Verify(t.Context(), token.SID{}, g)
+		if id.Name != c.want || (err == nil) != (c.want != "") || err != nil && token.KindOf(err) != token.BadCredentials {
+			t.Errorf("%q: %q, %v; want %q", c.name, id.Name, err, c.want)
+		}
+	}
+	for _, name := range []string{"alice@realm", "user@name.com@realm"} {
+		if _, err := u.Verify(t.Context(), token.SID{}, login(name, "alice")); token.KindOf(err) != token.BadCredentials {
+			t.Errorf("%q, where the API writes no realm there: %v; want refused", name, err)
+		}
+	}
+}
+
 // An unknown name must cost what most users cost. The costs differ a
 // thousandfold, so that a busy machine does not blur them.
 func TestUnknownNameCostsACommonHash(t *testing.T) {

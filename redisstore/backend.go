@@ -81,10 +81,14 @@ func (b *Backends) Acquire(ctx context.Context, c upstream.Claim) (upstream.Answ
 // Commit implements upstream.Store.
 func (b *Backends) Commit(ctx context.Context, c upstream.Commit) (upstream.Answer, error) {
 	keys, _ := backendKeys(c.Ref)
+	unused := upstream.KeepUnused
+	if c.Record.Life == 0 {
+		unused = upstream.KeepForever
+	}
 	return b.ask(ctx, "backend_commit", backendCommit, keys,
 		c.Attempt, c.Holder, c.Record.Version, c.Record.Access, c.Record.Refresh,
 		millis(c.Record.Left), millis(c.Record.Life), millis(c.Opening),
-		millis(upstream.KeepEnded), millis(upstream.KeepUnused), millis(upstream.KeepOpening))
+		millis(upstream.KeepEnded), millis(unused), millis(upstream.KeepOpening))
 }
 
 var outcomes = map[upstream.Outcome]string{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,47 @@ func TestBackendsKeepTheContractOnRedis(t *testing.T) {
 		t.Cleanup(func() { rdb.Close() })
 		return backendFixture(t, rdb, func(d time.Duration) { <-time.After(d) })
 	})
+}
+
+// TestTokensThatNeverExpireAreKept: an account that is used for years without a
+// change of its tokens has them yet after a restart.
+func TestTokensThatNeverExpireAreKept(t *testing.T) {
+	rdb, advance := newMiniredis(t)
+	f := backendFixture(t, rdb, advance)
+	r := upstream.Ref{Owner: "a.x", Backend: "fac"}
+	for i, c := range []struct{ life, want time.Duration }{{0, upstream.KeepForever}, {time.Hour, upstream.KeepUnused}} {
+		rec := upstream.Record{Version: uint64(i + 1), Access: "a", Left: c.life, Life: c.life}
+		if a, err := f.Store.Commit(t.Context(), upstream.Commit{Ref: r, Attempt: strconv.Itoa(i), Record: rec}); err != nil || a.State != upstream.Done {
+			t.Fatalf("Commit = %+v, %v", a, err)
+		}
+		ttl := rdb.PTTL(t.Context(), backendKey(r.Owner, r.Backend)).Val()
+		if ttl > c.want || ttl < c.want-time.Second {
+			t.Errorf("tokens of %s are kept for %s; want %s", c.life, ttl, c.want)
+		}
+	}
+}
+
+// TestPassThroughRecordLivesAsLongAsASessionThatNeverExpires: the look at its
+// session lengthens its life, by numbers that the store can hold.
+func TestPassThroughRecordLivesAsLongAsASessionThatNeverExpires(t *testing.T) {
+	const never = 36500 * 24 * time.Hour
+	rdb, advance := newMiniredis(t)
+	f := backendFixture(t, rdb, advance)
+	sid := token.NewSID()
+	r := upstream.Ref{Owner: sid.String(), Backend: "fac"}
+	c := upstream.Commit{Ref: r, Attempt: "1", Record: upstream.Record{Version: 1, Access: "a"}, Opening: time.Minute}
+	if a, err := f.Store.Commit(t.Context(), c); err != nil || a.State != upstream.Done {
+		t.Fatalf("Commit = %+v, %v", a, err)
+	}
+	f.OpenSession(sid, never)
+	a, err := f.Store.End(t.Context(), upstream.Farewell{Ref: r, Holder: "e", Lease: time.Minute, IfGone: true})
+	if err != nil || a.State != upstream.Alive || a.Wait > never || a.Wait < never-time.Minute {
+		t.Fatalf("End = %+v, %v; want Alive for %s", a, err, never)
+	}
+	advance(never / 2)
+	if a, err := f.Store.Acquire(t.Context(), upstream.Claim{Ref: r, Holder: "h", Lease: time.Minute}); err != nil || a.State != upstream.Fresh {
+		t.Errorf("after fifty years: %+v, %v; want the tokens", a, err)
+	}
 }
 
 func TestBackendRecordOutlivesItsSessionByTenMinutes(t *testing.T) {

@@ -358,6 +358,31 @@ func TestThrottleAtTenAndEleven(t *testing.T) {
 	})
 }
 
+// TestAliasesOfAnAccountShareACount: a realm, or a name with one behind an @, is
+// no way to guess on, and whether there is such a user makes no difference.
+func TestAliasesOfAnAccountShareACount(t *testing.T) {
+	aliases := []token.Grant{
+		grant("alice", "wrong"), grant("alice@realm", "wrong"), grant("Alice @other", "wrong"), grant("alice@n.com@realm", "wrong"),
+		{Op: token.OpLogin, Username: "alice", Realm: "realm", Password: token.NewSecret("wrong")},
+	}
+	in(t, func(w *world) {
+		try := func(n int, g token.Grant) error {
+			g.Address = fmt.Sprintf("192.0.2.%d", n)
+			_, err := w.m.Login(w.Context(), w.iss, session.KindLogin, g)
+			return err
+		}
+		for i := range 10 {
+			w.refused(try(i, aliases[i%len(aliases)]), token.BadCredentials)
+		}
+		for i, g := range aliases {
+			w.refused(try(100+i, g), token.Throttled)
+		}
+		for i, name := range []string{"alice2", "@alice", "@alice@realm", "malice"} {
+			w.refused(try(200+i, grant(name, "wrong")), token.BadCredentials)
+		}
+	})
+}
+
 func TestLocalAuthOffAsksNobody(t *testing.T) {
 	in(t, func(w *world) {
 		w.iss.LocalAuthOff = true

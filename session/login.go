@@ -137,11 +137,16 @@ func (m *Manager) countFailure(ctx context.Context, account, address string) {
 }
 
 // failureKeys are the keyed digests under which failures are counted. Spellings
-// of one account share a count, and so do the addresses of one IPv6 network,
-// since whoever has one of them has them all.
+// of one account share a count, whichever of them are users: else the count
+// would tell who exists. So a name counts without its realm and without what
+// follows its first @, which some token APIs take for one. The addresses of one
+// IPv6 network share a count too, since whoever has one of them has them all.
 func (m *Manager) failureKeys(iss *Issuer, g token.Grant) (account, address string) {
-	fold := func(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-	account = strings.Join([]string{"account", iss.Source, fold(g.Realm), fold(g.Username)}, "\x00")
+	name := strings.ToLower(strings.TrimSpace(g.Username))
+	if i := strings.IndexByte(name, '@'); i > 0 {
+		name = strings.TrimSpace(name[:i])
+	}
+	account = strings.Join([]string{"account", iss.Source, name}, "\x00")
 	where := g.Address
 	if ip, err := netip.ParseAddr(where); err == nil {
 		ip = ip.Unmap().WithZone("")

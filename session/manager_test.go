@@ -219,6 +219,47 @@ func TestTokensExpireOnTime(t *testing.T) {
 	})
 }
 
+// TestWhatNeverExpiresIsGoodAfterYears, unused and without its replica's memory.
+func TestWhatNeverExpiresIsGoodAfterYears(t *testing.T) {
+	still(t, func(w *world) {
+		w.iss.AccessTTL, w.iss.RefreshTTL, w.iss.Shape = 0, 0, shape{opaque: true}
+		set := w.login(session.KindLogin)
+		if set.ExpiresIn != 0 || set.RefreshExpiresIn != 0 {
+			w.Errorf("the tokens live %s and %s; want 0, never", set.ExpiresIn, set.RefreshExpiresIn)
+		}
+		sleep(50 * 365 * 24 * time.Hour)
+		w.m = w.replica(func(o *session.Options) { o.Feed = nil })
+		w.alive(set.Access)
+		next, err := w.refresh(set.Refresh)
+		if err != nil {
+			w.Fatal(err)
+		}
+		sleep(50 * 365 * 24 * time.Hour)
+		w.alive(next.Access)
+		w.alive(set.Access) // others may have a copy: a refresh does not end it
+	})
+}
+
+// TestOpaqueTokensWithALifeEndWithIt, or when a refresh replaces them.
+func TestOpaqueTokensWithALifeEndWithIt(t *testing.T) {
+	still(t, func(w *world) {
+		w.iss.AccessTTL, w.iss.RefreshTTL, w.iss.Shape = time.Hour, 0, shape{opaque: true}
+		set := w.login(session.KindLogin)
+		sleep(time.Hour - time.Millisecond)
+		w.alive(set.Access)
+		sleep(time.Millisecond)
+		_, err := w.check(w.m, set.Access)
+		w.refused(err, token.ExpiredAccess)
+		next, err := w.refresh(set.Refresh)
+		if err != nil || next.ExpiresIn != time.Hour {
+			w.Fatalf("Refresh = %+v, %v; want tokens for an hour", next, err)
+		}
+		w.alive(next.Access)
+		_, err = w.check(w.m, set.Access)
+		w.refused(err, token.InvalidAccess)
+	})
+}
+
 func TestVoidedAccessTokenIsRefused(t *testing.T) {
 	in(t, func(w *world) {
 		w.iss.VoidsAccess = true

@@ -71,6 +71,10 @@ type Grant struct {
 	APIToken *APITokenRequest // for the three API token operations
 	Client   *Client          // the OAuth client that asks; nil: the API knows no clients
 	Factor   *Factor          // the answer to a Challenge, with OpLogin; the poll of one, with OpPoll
+
+	// RealmInName says that the API writes a realm behind the last @ of the user
+	// name. What stands there is one only if nobody has the whole for his name.
+	RealmInName bool
 }
 
 // Client is how an OAuth client names and proves itself (RFC 6749 section 2.3).

@@ -113,7 +113,7 @@ func (b *Backend) speakOnce(ctx context.Context, version string, g token.Grant) 
 	}
 	set, err := call.ReadResponse(resp)
 	if said, ok := errors.AsType[*token.Error](err); ok {
-		return token.Set{}, &refusal{op: g.Op, status: resp.StatusCode, err: said}
+		return token.Set{}, b.refusalOf(g.Op, resp.StatusCode, said)
 	}
 	return set, err
 }
@@ -135,12 +135,16 @@ func (b *Backend) refusal(op token.Op, resp *http.Response) *refusal {
 	if err != nil {
 		body = nil // what it says cannot be known; the status still can
 	}
-	table := &b.cfg.Dialect.Errors
-	said := table.Read(resp.StatusCode, resp.Header, body)
-	if op == token.OpRefresh && table.EndsRefresh != nil && table.EndsRefresh(said) {
+	return b.refusalOf(op, resp.StatusCode, b.cfg.Dialect.Errors.Read(resp.StatusCode, resp.Header, body))
+}
+
+// refusalOf makes a refusal of what the dialect read.
+func (b *Backend) refusalOf(op token.Op, status int, said *token.Error) *refusal {
+	ends := b.cfg.Dialect.Errors.EndsRefresh
+	if op == token.OpRefresh && ends != nil && ends(said) {
 		said.Kind = token.InvalidRefresh
 	}
-	return &refusal{op: op, status: resp.StatusCode, err: said}
+	return &refusal{op: op, status: status, err: said}
 }
 
 // tokensOf makes tokens of an answer to a call that began at a known time. What

@@ -198,6 +198,10 @@ const (
 	KeepOpening = 24 * time.Hour
 	// KeepUnused is for how long an account's record is kept without a change.
 	KeepUnused = 400 * 24 * time.Hour
+	// KeepForever is for how long it is kept if its access token never expires:
+	// there may be no change in years of use, and every login in between would
+	// leave a token at the backend that nothing ends.
+	KeepForever = 36500 * 24 * time.Hour
 	// MaxBackOff is the longest back off believed; one further ahead is a clock
 	// that was set back.
 	MaxBackOff = 10 * time.Minute

@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"LastGenerationEnds", testOverflow},
 		{"KeepsGenerationWithoutRotation", testKeepsGeneration},
 		{"IdleLifeEnds", testIdle},
+		{"LivesOfACentury", testCentury},
 		{"Touch", testTouch},
 		{"RevokeLeavesTombstone", testRevoke},
 		{"CloseKeepsAccess", testClose},

@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -171,6 +172,38 @@ func testIdle(t *testing.T, s Subject) {
 	got := lookup(t, s, sid)
 	if now := time.Now(); got.Revoked != "" || now.Before(got.Ends) || !now.Before(got.End()) {
 		t.Errorf("expired record = %+v; want it readable, its access token alive", got)
+	}
+}
+
+// What never expires is stored as a life of a hundred years, which a store must
+// be able to add to its clock and to tell to the millisecond.
+func testCentury(t *testing.T, s Subject) {
+	const century = 36500 * 24 * time.Hour
+	l := session.Life{Idle: century, Access: century, Keep: 24 * time.Hour}
+	sid := create(t, s, l)
+	check := func(when string) {
+		t.Helper()
+		rec := lookup(t, s, sid)
+		for _, end := range []time.Time{rec.Ends, rec.AccessEnds, rec.End()} {
+			if left := time.Until(end); left > century+time.Second || left < century-time.Minute {
+				t.Errorf("%s it ends in %s; want %s", when, left, century)
+			}
+		}
+	}
+	check("created,")
+	r := rotation(sid, 0)
+	r.Life = l
+	turn := rotate(t, s, r, session.Rotated)
+	check("refreshed,")
+	if err := s.Store.Touch(t.Context(), session.NewAttempt(), session.Use{SID: sid, Idle: century, Keep: l.Keep, Uses: 1}); err != nil {
+		t.Fatalf("Touch = %v; want no error", err)
+	}
+	check("used,")
+	if _, err := s.Index.Add(t.Context(), "u1", session.Member{SID: sid, End: turn.Record.End()}, 200); err != nil {
+		t.Fatalf("Add = %v; want no error", err)
+	}
+	if got, err := s.Index.List(t.Context(), "u1"); err != nil || !slices.Equal(got, []token.SID{sid}) {
+		t.Errorf("List = %v, %v; want the session", got, err)
 	}
 }
 
