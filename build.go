@@ -85,7 +85,8 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	}
 	o.metrics.Declare(declared(routes, rules))
 	g.options = proxy.Options{
-		Routes: routes, Sessions: g.sessions, Policy: rules, Pages: b.portal, Edge: b.edge, Recorder: o.metrics, Log: o.log,
+		Routes: routes, Sessions: g.sessions, Policy: rules, Pages: b.portal, Keys: proxy.KeySet{Path: cfg.PagesPath + "/jwks.json", JWKS: keys.JWKS},
+		Edge: b.edge, Recorder: o.metrics, Log: o.log,
 	}
 	g.front = proxy.New(g.options)
 	return g, nil
@@ -173,7 +174,7 @@ func (b *builder) routes() ([]*proxy.Route, error) {
 
 func (b *builder) backend(c config.Backend) error {
 	m := made{Backend: c}
-	if c.Speak != "none" {
+	if c.HasTokenAPI() {
 		d, err := dialect.Open(c.Speak, dialect.Settings{Versions: c.Versions, RenewalField: c.RenewalField})
 		if err != nil {
 			return err
@@ -187,7 +188,7 @@ func (b *builder) backend(c config.Backend) error {
 	m.backend = upstream.New(upstream.Config{
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Transport: transport,
 		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
-		LogoutAtDrain: b.cfg.Drain.LogoutBackends,
+		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static),
 	})
 	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
 	b.gateway.backends = append(b.gateway.backends, m.backend)
@@ -214,6 +215,22 @@ func account(a *config.Account) *upstream.Account {
 	}
 }
 
+// mint makes the JWTs for a backend that is spoken to by them.
+func (b *builder) mint(c *config.JWT) *upstream.Mint {
+	if c == nil {
+		return nil
+	}
+	j := dialect.BackendJWT{Keys: b.keys, Issuer: c.Issuer, Audience: c.Audience, TTL: c.TTL}
+	return &upstream.Mint{Make: j.Mint, TTL: c.TTL}
+}
+
+func static(c *config.Static) *upstream.Static {
+	if c == nil {
+		return nil
+	}
+	return &upstream.Static{Header: c.Header, Value: c.Value}
+}
+
 // route makes one route. Before an account, and before a backend that is not
 // spoken to, clients are checked against the users file; otherwise their login
 // is the backend's own.
@@ -222,6 +239,10 @@ func (b *builder) route(c config.Route) (*proxy.Route, error) {
 	rt := &proxy.Route{
 		Name: c.Name, Host: c.Host, Path: c.Path, Backend: m.Name, Target: m.URL, Transport: m.backend, Spoken: m.spoken,
 		Forwarding: proxy.Forwarding{PreserveHost: m.PreserveHost, EncodedSlash: c.EncodedSlash, MaxBody: c.MaxBody},
+		Identity:   proxy.IdentityHeaders(m.Identity),
+	}
+	if m.Static != nil {
+		rt.Private = []string{m.Static.Header}
 	}
 	base := session.Issuer{
 		LocalAuthOff: c.Tokens.LocalAuthOff, VendorLogout: c.Tokens.VendorLogout,

@@ -70,7 +70,11 @@ func (l *loader) needUsers() {
 		switch {
 		case b.Account != nil:
 			why = "clients share the account of backend " + b.Name
-		case b.Speak == speakNone:
+		case b.Speak == SpeakStatic:
+			why = "clients share the credential of backend " + b.Name
+		case b.Speak == SpeakJWT:
+			why = "the JWTs for backend " + b.Name + " are about them"
+		case b.Speak == SpeakNone:
 			why = "backend " + b.Name + " cannot check clients"
 		default:
 			continue
@@ -90,6 +94,7 @@ func (l *loader) warn() {
 			say("the certificate of backend " + b.Name + " is not checked: whoever stands between can read and change everything; use ca_file instead")
 		}
 	}
+	l.warnOfPolicy(say)
 	if !l.cfg.secureInFront() {
 		say("callers reach this gateway over plain http, where browsers do not keep secure cookies: browser sign-in and cookie profiles " +
 			"will work from this machine only; set " + prefix + "TLS_CERT_FILE, or " + prefix + "PUBLIC_URL to the https address of what stands in front")

@@ -13,7 +13,6 @@ import (
 
 const (
 	envBackend    = "backend" // the name of the backend from the environment
-	speakNone     = "none"
 	headerTimeout = 120 * time.Second
 )
 
@@ -29,10 +28,16 @@ func inEnvironment(key string) string {
 
 // inBackendVars places a key of the backend from the environment.
 func inBackendVars(key string) string {
-	if key == "insecure_skip_verify" {
+	key = strings.TrimPrefix(strings.TrimPrefix(key, "account."), "static.")
+	switch key {
+	case "insecure_skip_verify":
 		key = "insecure"
+	case "value", "bearer":
+		key = "api_token"
+	case "static":
+		key = "speak"
 	}
-	return inEnvironment("backend_" + strings.TrimPrefix(key, "account."))
+	return inEnvironment("backend_" + key)
 }
 
 // backends reads those of the environment and of the file.
@@ -50,6 +55,7 @@ func (l *loader) backends() {
 		}
 		raw := l.file.raw.Backends[name]
 		raw.CAFile = l.inFile(raw.CAFile)
+		raw.parts = l.staticFromFile(raw.Static, at)
 		l.addBackend(name, raw, l.accountFromFile(raw.Account, at), at)
 	}
 	if len(l.cfg.Backends) == 0 && !l.hasBackendVars() {
@@ -71,7 +77,7 @@ func (l *loader) noBackend() {
 
 func (l *loader) hasBackendVars() bool {
 	v := l.vars.Backend
-	return v.URL+v.Speak+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || v.hasAccount()
+	return v.URL+v.Speak+v.Header+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || v.hasAccount()
 }
 
 func (l *loader) backendFromVars() {
@@ -87,7 +93,12 @@ func (l *loader) backendFromVars() {
 		Versions: splitList(v.Versions), RenewalField: v.Renewal,
 	}
 	var account *Account
-	if v.hasAccount() {
+	switch {
+	case v.Speak == SpeakStatic:
+		raw.parts = v.static()
+	case v.Header != "":
+		l.fault(inBackendVars("static.header"), "it is for a backend that is spoken to by static", "set "+prefix+"BACKEND_SPEAK to static, or unset it")
+	case v.hasAccount():
 		account = &Account{
 			Username: v.Username, Password: v.Password, APIToken: v.APIToken, ClientID: v.ClientID, ClientSecret: v.Client, TOTPSecret: v.TOTP,
 			ApplicationToken: l.boolean(inBackendVars("application_token"), v.AppToken),
@@ -112,6 +123,7 @@ func (l *loader) addBackend(name string, raw rawBackend, account *Account, at pl
 		Name: name, Account: account, ServerName: raw.ServerName, HeaderTimeout: headerTimeout,
 		Insecure:     l.boolean(at("insecure_skip_verify"), raw.Insecure),
 		PreserveHost: l.boolean(at("preserve_host"), raw.PreserveHost),
+		Identity:     raw.Identity,
 	}
 	if raw.URL == "" {
 		l.fault(at("url"), "it is missing", "set it to where the backend is, like https://fabric.example.com")
@@ -125,18 +137,20 @@ func (l *loader) addBackend(name string, raw rawBackend, account *Account, at pl
 	if raw.HeaderTimeout != "" {
 		b.HeaderTimeout = l.duration(at("header_timeout"), raw.HeaderTimeout, time.Millisecond, maxHeaderWait)
 	}
+	l.ways(&b, raw, at)
 	l.checkAccount(b, at)
+	l.identityHeaders(b, at)
 	l.cfg.Backends = append(l.cfg.Backends, b)
 }
 
 // speak returns the full name of what a backend speaks.
 func (l *loader) speak(place, name string) string {
-	switch name {
-	case "":
-		l.fault(place, "it is missing", "name the backend's token API, one of "+strings.Join(dialect.Names(), ", ")+", or none")
+	switch {
+	case name == "":
+		l.fault(place, "it is missing", "name the backend's token API, one of "+strings.Join(dialect.Names(), ", ")+", or "+strings.Join(otherWays, ", "))
 		return ""
-	case speakNone:
-		return speakNone
+	case slices.Contains(otherWays, name):
+		return name
 	}
 	d := l.dialect(place, name)
 	if d == nil {
@@ -144,6 +158,9 @@ func (l *loader) speak(place, name string) string {
 	}
 	return d.ID()
 }
+
+// isDialect reports whether what a backend speaks has a token API.
+func isDialect(speak string) bool { return speak != "" && !slices.Contains(otherWays, speak) }
 
 func (l *loader) dialect(place, name string) *dialect.Dialect {
 	d, err := dialect.Open(name, dialect.Settings{})
@@ -172,7 +189,9 @@ func (l *loader) checkAccount(b Backend, at placer) {
 	switch {
 	case a == nil:
 		return
-	case b.Speak == speakNone:
+	case b.Speak == SpeakJWT, b.Speak == SpeakStatic:
+		l.fault(at("account.username"), "there is an account, and with speak "+b.Speak+" the gateway logs in to nothing", "take it out; a static credential is written under static")
+	case b.Speak == SpeakNone:
 		l.fault(at("account.username"), "there is an account for a backend that is not spoken to", "take it out, or say what the backend speaks")
 	case !a.APIToken.IsZero() && (a.Username != "" || !a.Password.IsZero()):
 		l.fault(at("account.api_token"), "the account has an API token and a user name or password", "use one or the other")

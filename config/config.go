@@ -76,10 +76,13 @@ type Tokens struct {
 type Backend struct {
 	Name               string
 	URL                *url.URL // http or https, without user info, query and fragment; a path is kept
-	Speak              string   // "ipfabric/7.0", or "none"
+	Speak              string   // "ipfabric/7.0", or SpeakJWT, SpeakStatic, SpeakNone
 	Versions           []string // of the API that may be spoken, "1.2", the preferred one first; nil: the dialect's
 	RenewalField       string   // form field that carries the token to be renewed; empty: the dialect's
 	Account            *Account // nil: each client's own credentials
+	JWT                *JWT     // with SpeakJWT
+	Static             *Static  // with SpeakStatic
+	Identity           IdentityHeaders
 	CAFile, ServerName string
 	Insecure           bool // the certificate is not checked
 	PreserveHost       bool // the client's Host goes to the backend

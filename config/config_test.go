@@ -337,8 +337,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 42 {
-		t.Errorf("%d variables are told; want 42", len(told))
+	if len(told) != 43 {
+		t.Errorf("%d variables are told; want 43", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)
@@ -347,6 +347,7 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 
 func FuzzLoadFile(f *testing.F) {
 	f.Add(goodYAML)
+	f.Add(speakYAML)
 	f.Add("policy:\n  - {path: /x, when: user.admin}\n")
 	f.Add("routes: &r\n  - {path: /, backend: b}\nbackends: {b: {url: 'http://x', speak: none}}\npolicy: *r\n")
 	f.Add("a: &a [*a, *a]\nroutes: *a\n")

@@ -10,7 +10,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"yaml two documents", backendVars(), "routes: []\n---\nroutes: []\n", []string{"gate.yaml: expected single document, found multiple"}},
 		{"yaml unknown keys", backendVars(), "route: []\nbackends:\n  x: {ulr: https://x, url: https://x, speak: ipfabric}\nroutes:\n  - {path: /x, backend: x, quux: 1}\n", []string{
 			"gate.yaml:1 route: there is no such key: did you mean routes?",
-			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, header_timeout, insecure_skip_verify, preserve_host, renewal_field, server_name, speak, url, versions",
+			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, header_timeout, identity_headers, insecure_skip_verify, jwt, preserve_host, renewal_field, server_name, speak, static, url, versions",
 			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, encoded_slash, host, https_only, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
 		}},
 		{"yaml literal secrets", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "secret: hunter2\nbackends:\n  x:\n    url: https://x\n    speak: ipfabric\n    password: hunter2\n    account:\n      username: svc\n      password: hunter2\nroutes: [{path: /x, backend: x}]\n", []string{
@@ -41,7 +41,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		}},
 		{"backend lacks all", backendVars(), "backends:\n  x: {}\nroutes: [{path: /x, backend: x}]\n", []string{
 			"gate.yaml:2 backends.x.url: it is missing: set it to where the backend is, like https://fabric.example.com",
-			"gate.yaml:2 backends.x.speak: it is missing: name the backend's token API, one of " + dialectNames + ", or none",
+			"gate.yaml:2 backends.x.speak: it is missing: name the backend's token API, one of " + dialectNames + ", or jwt, static, none",
 		}},
 		{"backend unused", backendVars(), "backends:\n  x: {url: https://x, speak: ipfabric}\n", []string{
 			"gate.yaml:2 backends.x: no route leads to it: add one under routes, like {path: /, backend: x}",

@@ -164,7 +164,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_BACKEND_URL: it is missing, and other settings of the backend are there: set it to where the backend is",
 		}},
 		{"backend without speak", []string{"GATEHOUSE_BACKEND_URL=https://x"}, "", []string{
-			"GATEHOUSE_BACKEND_SPEAK: it is missing: name the backend's token API, one of " + dialectNames + ", or none",
+			"GATEHOUSE_BACKEND_SPEAK: it is missing: name the backend's token API, one of " + dialectNames + ", or jwt, static, none",
 		}},
 		{"backend url scheme", []string{"GATEHOUSE_BACKEND_URL=ftp://x", "GATEHOUSE_BACKEND_SPEAK=ipfabric"}, "", []string{
 			"GATEHOUSE_BACKEND_URL: its scheme is neither http nor https: write one like https://host.example.com",

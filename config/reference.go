@@ -31,7 +31,7 @@ func Reference() []Setting {
 // docs explains each variable once.
 var docs = []struct{ name, doc string }{
 	{"BACKEND_URL", "Where the backend is; http or https, a path is kept."},
-	{"BACKEND_SPEAK", "The token API of the backend, like ipfabric/7.0; none for a backend that is not logged in to."},
+	{"BACKEND_SPEAK", "The token API of the backend, like ipfabric/7.0; jwt, static or none for a backend that has none."},
 	{"BACKEND_USERNAME", "The account that all clients share; without one each client logs in to the backend with its own."},
 	{"BACKEND_PASSWORD", "The password of the account."},
 	{"BACKEND_API_TOKEN", "An API token of the backend, instead of user name and password."},
@@ -41,6 +41,7 @@ var docs = []struct{ name, doc string }{
 	{"BACKEND_APPLICATION_TOKEN", "true: the account logs in only to get a token that never expires, where the backend gives such."},
 	{"BACKEND_VERSIONS", "Versions of the backend's API that may be spoken, the preferred one first, like v1.2,v1.1; where there are several."},
 	{"BACKEND_RENEWAL_FIELD", "The form field that carries the token to be renewed, where the vendor does not say."},
+	{"BACKEND_HEADER", "With static, the header that the API token is sent in as it is; without it goes as a Bearer token."},
 	{"BACKEND_CA_FILE", "PEM certificates that the backend's certificate is checked against, instead of the system's."},
 	{"BACKEND_SERVER_NAME", "The name in the backend's certificate, where it is not that of the URL."},
 	{"BACKEND_INSECURE", "true: the backend's certificate is not checked."},

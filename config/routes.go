@@ -164,7 +164,7 @@ func (l *loader) routePath(place, path string) string {
 // one vendor would claim the same paths.
 func (l *loader) serve(names *[]string, spoken string, at placer) []string {
 	if names == nil {
-		if spoken == "" || spoken == speakNone {
+		if !isDialect(spoken) {
 			return nil
 		}
 		return []string{spoken}

@@ -38,6 +38,9 @@ func fileShape() shape {
 		"renewal_field")}
 	backend.keys["account"] = account
 	backend.keys["versions"] = words
+	backend.keys["jwt"] = shape{keys: mapOf("issuer", "audience", "ttl")}
+	backend.keys["static"] = shape{keys: mapOf("header", "value_file", "value_env", "username", "password_file", "password_env", "bearer_file", "bearer_env")}
+	backend.keys["identity_headers"] = shape{keys: mapOf("user", "id", "email", "groups", "scopes")}
 	route := shape{keys: mapOf("name", "host", "path", "backend", "access_ttl", "refresh_ttl", "refresh_grace", "on_reuse",
 		"logout", "local_auth", "https_only", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
 	route.keys["serve"] = words
@@ -164,7 +167,7 @@ func join(key, name string) string {
 // literalSecrets are keys under which people would write a secret itself.
 var literalSecrets = []string{
 	"password", "api_token", "secret", "token", "admin_token", "redis_url", "client_secret",
-	"totp_secret",
+	"totp_secret", "value", "bearer",
 }
 
 func secretRemedy(s shape, name string) string {

@@ -14,7 +14,7 @@ import (
 // spoken opens what a backend speaks; nil if that is nothing, or was found wrong
 // already.
 func spoken(b Backend) *dialect.Dialect {
-	if b.Speak == "" || b.Speak == speakNone {
+	if b.Speak == "" || !b.HasTokenAPI() {
 		return nil
 	}
 	d, err := dialect.Open(b.Speak, dialect.Settings{RenewalField: b.RenewalField})
@@ -66,7 +66,7 @@ func (l *loader) renewalField(place, name, speak string) string {
 		l.fault(place, fmt.Sprintf("%q is no name of a form field", name), "use 1 to 64 letters, digits, _ and -")
 		return ""
 	}
-	if d := spoken(Backend{Speak: speak}); speak == speakNone || d != nil && !hasCall(d, token.OpRenew) {
+	if d := spoken(Backend{Speak: speak}); speak != "" && !(Backend{Speak: speak}).HasTokenAPI() || d != nil && !hasCall(d, token.OpRenew) {
 		l.fault(place, speak+" sends no token to have it renewed", "take it out")
 	}
 	return name
@@ -96,7 +96,7 @@ func (l *loader) versions(at placer, list []string, b Backend) []string {
 	}
 	d := spoken(b)
 	switch {
-	case b.Speak == speakNone, d != nil && d.Versions == nil:
+	case b.Speak != "" && !b.HasTokenAPI(), d != nil && d.Versions == nil:
 		l.fault(at("versions"), b.Speak+" has no versions to choose from", "take it out")
 	case d != nil:
 		if _, err := dialect.Open(b.Speak, dialect.Settings{Versions: versions}); err != nil {

@@ -59,6 +59,7 @@ type backendVars struct {
 	AppToken   string       `env:"APPLICATION_TOKEN" envDefault:"false"`
 	Versions   string       `env:"VERSIONS"`
 	Renewal    string       `env:"RENEWAL_FIELD"`
+	Header     string       `env:"HEADER"`
 	CAFile     string       `env:"CA_FILE"`
 	ServerName string       `env:"SERVER_NAME"`
 	Insecure   string       `env:"INSECURE" envDefault:"false"`

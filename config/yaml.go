@@ -36,16 +36,21 @@ type rawFile struct {
 }
 
 type rawBackend struct {
-	URL           string      `yaml:"url"`
-	Speak         string      `yaml:"speak"`
-	Account       *rawAccount `yaml:"account"`
-	CAFile        string      `yaml:"ca_file"`
-	ServerName    string      `yaml:"server_name"`
-	Insecure      string      `yaml:"insecure_skip_verify"`
-	PreserveHost  string      `yaml:"preserve_host"`
-	HeaderTimeout string      `yaml:"header_timeout"`
-	Versions      []string    `yaml:"versions"`
-	RenewalField  string      `yaml:"renewal_field"`
+	URL           string          `yaml:"url"`
+	Speak         string          `yaml:"speak"`
+	Versions      []string        `yaml:"versions"`
+	RenewalField  string          `yaml:"renewal_field"`
+	Account       *rawAccount     `yaml:"account"`
+	JWT           *rawJWT         `yaml:"jwt"`
+	Static        *rawStatic      `yaml:"static"`
+	Identity      IdentityHeaders `yaml:"identity_headers"`
+	CAFile        string          `yaml:"ca_file"`
+	ServerName    string          `yaml:"server_name"`
+	Insecure      string          `yaml:"insecure_skip_verify"`
+	PreserveHost  string          `yaml:"preserve_host"`
+	HeaderTimeout string          `yaml:"header_timeout"`
+
+	parts *staticParts // of Static, or of the environment; nil: none
 }
 
 type rawAccount struct {

@@ -50,7 +50,7 @@ func signJWT(k Keys, claims any) (token.Secret, error) {
 	}
 	text := signed + "." + base64.RawURLEncoding.EncodeToString(sig)
 	if len(text) > maxJWT {
-		return token.Secret{}, fmt.Errorf("dialect: a jwt of %d bytes would not be read back, the limit is %d; give the user fewer scopes", len(text), maxJWT)
+		return token.Secret{}, fmt.Errorf("dialect: a jwt of %d bytes would not be read back, the limit is %d; give the user fewer scopes and groups", len(text), maxJWT)
 	}
 	return token.NewSecret(text), nil
 }

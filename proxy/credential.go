@@ -103,7 +103,7 @@ func (p *Proxy) check(x *exchange, c credential) (*session.Session, token.Caller
 	if err != nil {
 		return nil, token.Caller{}, err
 	}
-	caller := token.Caller{SID: s.SID, Identity: s.Identity}
+	caller := token.Caller{SID: s.SID, Identity: s.Identity, Scopes: s.Scopes}
 	if c.Use == dialect.UseAPIToken && x.route.Own != nil {
 		caller.Own = c.text
 	}

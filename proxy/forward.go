@@ -85,6 +85,9 @@ func (p *Proxy) rewrite(ps *passage, pr *httputil.ProxyRequest) {
 	out.Header.Set("X-Forwarded-Host", in.Host)
 	out.Header.Set("X-Forwarded-Proto", p.o.Edge.Scheme(in))
 	out.Header.Set(requestIDHeader, x.id)
+	if x.inject && x.session != nil {
+		ps.Identity.set(out.Header, x.session)
+	}
 }
 
 // joinBase puts a path under the base path of the backend's URL.

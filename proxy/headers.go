@@ -28,11 +28,11 @@ func spoofs(name string) bool {
 }
 
 // cleanHeaders removes what a client may not tell a backend: spoofable names,
-// and, in any spelling that folds to them, those by which it is given
-// credentials.
-func cleanHeaders(h http.Header, credentials []string) {
+// and, in any spelling that folds to them, those by which the gateway gives it
+// credentials or tells it who is calling.
+func cleanHeaders(h http.Header, ours []string) {
 	for name := range h {
-		if spoofs(name) || slices.Contains(credentials, fold(name)) {
+		if spoofs(name) || slices.Contains(ours, fold(name)) {
 			delete(h, name)
 		}
 	}

@@ -127,24 +127,34 @@ func open(t testing.TB, s setup) *house {
 	}
 	h.Proxy = proxy.New(proxy.Options{
 		Routes: routes, Sessions: h.manager, Policy: rules, Pages: pages, Edge: edge, Recorder: h.told,
-		Log: slog.New(s.log),
+		Keys: proxy.KeySet{Path: "/.gatehouse/jwks.json", JWKS: func() []byte { return []byte(`{"keys":[]}`) }},
+		Log:  slog.New(s.log),
 	})
 	return h
 }
 
 // do sends a request with headers given as name, value pairs.
 func (h *house) do(method, target, body string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
-	if body == "" {
-		r.Body = http.NoBody
+	r := newRequest(method, target, headers...)
+	if body != "" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 	}
+	return h.send(r)
+}
+
+func (h *house) send(r *http.Request) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
+
+func newRequest(method, target string, headers ...string) *http.Request {
+	r := httptest.NewRequest(method, target, http.NoBody)
 	r.Host = "gateway.test"
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, r)
-	return rec
+	return r
 }
 
 // login returns the access token of a user.

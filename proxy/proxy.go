@@ -21,12 +21,13 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// Options are the parts of a front door. All are required but Log.
+// Options are the parts of a front door. All are required but Keys and Log.
 type Options struct {
 	Routes   []*Route
 	Sessions *session.Manager
 	Policy   policy.Rules
 	Pages    Pages
+	Keys     KeySet // the zero one: they are not published
 	Edge     *Edge
 	Recorder Recorder
 	Log      *slog.Logger // nil: discarded
@@ -86,6 +87,10 @@ type Route struct {
 	Own func(context.Context, token.Secret) (token.Identity, error)
 
 	Forwarding Forwarding
+	Identity   IdentityHeaders
+	// Private are names of headers that only the gateway sends to the backend,
+	// besides those of Identity and those that carry credentials of a dialect.
+	Private []string
 }
 
 // Forwarding is how requests of a route are passed on.
@@ -119,7 +124,7 @@ type passage struct {
 	issuers  []*session.Issuer  // of the served dialects
 	carriers []carried          // where a credential is looked for, in order
 	strip    []dialect.Carrier  // where none may be left before forwarding
-	folded   []string           // headers that carry credentials, folded
+	folded   []string           // headers that are the gateway's alone, folded
 	own      map[string]bool    // names of cookies that a backend must not set
 	guards   []*dialect.Dialect // those whose token API must not reach the backend by itself
 	forward  *httputil.ReverseProxy
@@ -153,6 +158,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) serve(x *exchange) error {
 	if err := p.o.Edge.admit(x.r); err != nil {
 		return err
+	}
+	if p.o.Keys.Path != "" && x.r.URL.Path == p.o.Keys.Path {
+		return p.keys(x)
 	}
 	if x.route = p.find(x.r); x.route == nil {
 		return token.Fail(token.Misdirected, "no route of this gateway takes this host and path", nil)

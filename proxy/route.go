@@ -100,6 +100,9 @@ func (p *Proxy) passage(rt *Route) *passage {
 	if rt.Spoken != nil {
 		ps.keepOff(rt.Spoken)
 	}
+	for _, name := range slices.Concat(rt.Identity.names(), rt.Private) {
+		ps.folded = append(ps.folded, fold(name))
+	}
 	ps.forward = p.reverseProxy(ps)
 	return ps
 }

@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/seal"
@@ -92,6 +94,46 @@ func (k *Keys) SignHMAC(signed []byte) []byte { return k.hmac.Sign(signed) }
 // VerifyHMAC reports whether mac is that of signed under any root secret.
 func (k *Keys) VerifyHMAC(signed, mac []byte) bool { return k.hmac.Verify(signed, mac) }
 
+// jwk is a public key as RFC 7517 section 4 and RFC 7518 section 6.3.1 have it.
+type jwk struct {
+	KTY string `json:"kty"`
+	Alg string `json:"alg"`
+	Use string `json:"use"`
+	KID string `json:"kid"`
+	N   string `json:"n"`
+	E   string `json:"e"`
+}
+
+// JWKS returns the public keys as a JWK Set (RFC 7517 section 5), the one that
+// signs now first.
+func (k *Keys) JWKS() []byte {
+	set := struct {
+		Keys []jwk `json:"keys"`
+	}{Keys: []jwk{publicJWK(k.kid, &k.signing.PublicKey)}}
+	for _, kid := range slices.Sorted(maps.Keys(k.public)) {
+		if kid != k.kid {
+			set.Keys = append(set.Keys, publicJWK(kid, k.public[kid]))
+		}
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		panic("session: strings always marshal: " + err.Error())
+	}
+	return text
+}
+
+func publicJWK(kid string, key *rsa.PublicKey) jwk {
+	n, e := members(key)
+	return jwk{KTY: "RSA", Alg: "RS256", Use: "sig", KID: kid, N: n, E: e}
+}
+
+// members returns modulus and exponent of a key in base64url (RFC 7518 section
+// 6.3.1).
+func members(key *rsa.PublicKey) (n, e string) {
+	b64 := base64.RawURLEncoding.EncodeToString
+	return b64(key.N.Bytes()), b64(big.NewInt(int64(key.E)).Bytes())
+}
+
 func keyPlace(kid string) seal.Place { return seal.Place{Owner: "keys", Field: kid} }
 
 func makeManifest(k *seal.Keyring) (string, error) {
@@ -154,8 +196,7 @@ func openKey(e keyEntry, k *seal.Keyring) (*rsa.PrivateKey, error) {
 // Thumbprint returns the RFC 7638 thumbprint of a key: base64url of SHA-256 over
 // its required members in lexical order.
 func Thumbprint(key *rsa.PublicKey) string {
-	b64 := base64.RawURLEncoding.EncodeToString
-	e := b64(big.NewInt(int64(key.E)).Bytes())
-	sum := sha256.Sum256(fmt.Appendf(nil, `{"e":"%s","kty":"RSA","n":"%s"}`, e, b64(key.N.Bytes())))
-	return b64(sum[:])
+	n, e := members(key)
+	sum := sha256.Sum256(fmt.Appendf(nil, `{"e":"%s","kty":"RSA","n":"%s"}`, e, n))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

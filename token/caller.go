@@ -7,6 +7,7 @@ import "context"
 type Caller struct {
 	SID      SID      // the gateway session; zero for none
 	Identity Identity // who it is
+	Scopes   []string // of the credential presented: the Identity's, or fewer
 	// Own is a credential of the backend's own making (a backend-issued API
 	// token in pass-through mode) that is to be passed on as it came, instead of
 	// one from a backend session. Zero: inject from the backend session.

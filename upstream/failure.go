@@ -122,6 +122,8 @@ const (
 	msgLocalOff    = "The backend has local authentication switched off; the gateway needs an API token for it, or it has to be switched on. Ask the operator."
 	msgAPIToken    = "The backend refuses the gateway's API token. An operator has to put a valid one in its place."
 	msgNoToken     = "The backend gives the gateway's account no application token. An operator has to make it a user of the type that may have one, or take application_token out."
+	msgCredential  = "The backend refuses the gateway's own credential. An operator has to correct it."
+	msgMint        = "The gateway could not make a token for the backend. An operator has to look into its log."
 	msgEnded       = "The backend has ended this session. Log in again."
 	msgBusy        = "The gateway is still signing in at the backend. Try again."
 	msgStore       = "The gateway could not reach its session store. Try again later."

@@ -21,7 +21,9 @@ import (
 //
 // Errors are a *token.Error: InvalidAccess when the backend session is over and
 // the client has to log in again, Unavailable, BadGateway or GatewayTimeout
-// when no answer was to be had; or the error of the request's context. Unlike
+// when no answer was to be had, BadGateway also when the backend refuses a
+// credential that nothing can renew, Internal when no token about the caller
+// could be made; or the error of the request's context. Unlike
 // other round trippers it writes to the request's headers: the front door hands
 // over a request of its own.
 func (b *Backend) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -34,6 +36,10 @@ func (b *Backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case !known || m == modeNone:
 		return b.send(r)
+	case m == modeHeader:
+		return b.sendWith(r, b.cfg.Static.Header, b.cfg.Static.Value)
+	case m == modeMinted:
+		return b.sendMinted(r, caller)
 	case !caller.Own.IsZero():
 		return b.sendOwn(r, caller.Own)
 	case m == modeStatic:

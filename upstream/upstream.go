@@ -53,6 +53,8 @@ type Config struct {
 	URL       *url.URL         // scheme, host and base path
 	Dialect   *dialect.Dialect // nil: speaks nothing, nothing is injected
 	Account   *Account         // nil: pass-through, each client's own credentials
+	Mint      *Mint            // with neither of the two: tokens about the caller; nil: none
+	Static    *Static          // with none of the three: the same header always; nil: none
 	Transport http.RoundTripper
 	Store     Store
 	Pins      Pins
@@ -106,6 +108,7 @@ type Backend struct {
 	with     string // digest of the address and the account, to whose failures a back off belongs
 	names    names
 	known    *identities
+	minted   *minted // nil: none are made
 	alarm    alarm
 	draining chan struct{} // closed by Drain
 	drain    sync.Once     // closes draining
@@ -137,6 +140,9 @@ func New(c Config) *Backend {
 		b.names = newNames(c.Keyring, c.Name)
 		b.with = b.names.address(c.URL, c.Account, c.Dialect)
 	}
+	if c.Mint != nil {
+		b.minted = newMinted(*c.Mint)
+	}
 	if b.mode() == modeShared {
 		b.pool = b.names.account(c.Account)
 		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
@@ -163,6 +169,8 @@ type mode uint8
 
 const (
 	modeNone   mode = iota // nothing is injected
+	modeHeader             // a header from configuration
+	modeMinted             // a token about the caller, of the gateway's making
 	modeStatic             // an API token from configuration
 	modeShared             // an account's backend session, shared by all clients but those with a pin
 	modeOwn                // pass-through: the client session's own backend session
@@ -170,6 +178,10 @@ const (
 
 func (b *Backend) mode() mode {
 	switch {
+	case b.cfg.Dialect == nil && b.cfg.Mint != nil:
+		return modeMinted
+	case b.cfg.Dialect == nil && b.cfg.Static != nil:
+		return modeHeader
 	case b.cfg.Dialect == nil:
 		return modeNone
 	case b.cfg.Account == nil:

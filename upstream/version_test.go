@@ -10,13 +10,13 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
-func speaking(versions ...string) func(*upstream.Config) {
+func speakingVersions(versions ...string) func(*upstream.Config) {
 	return func(c *upstream.Config) { c.Dialect = boxDialect(versions...) }
 }
 
 func TestLoginFallsBackToAVersionThatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newBoxWorld(t, speaking("1.2", "1.1", "1.0"))
+		w := newBoxWorld(t, speakingVersions("1.2", "1.1", "1.0"))
 		w.box.versions = "v1.0 v1.1"
 		r := request(t, as(w.client()), "GET", nil)
 		r.URL.Path = "/rest/v1.1/system/status"
@@ -36,7 +36,7 @@ func TestLoginFallsBackToAVersionThatIsKnown(t *testing.T) {
 
 func TestNoKnownVersionIsAnErrorOfConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newBoxWorld(t, speaking("1.2", "1.1"))
+		w := newBoxWorld(t, speakingVersions("1.2", "1.1"))
 		w.box.versions = "v2.0"
 		sid := w.client()
 		for range 20 {
@@ -84,7 +84,7 @@ func TestPassThroughLoginWithoutAKnownVersion(t *testing.T) {
 
 func TestVersionIsFoundByARenewalAndAReleaseToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newBoxWorld(t, speaking("1.3", "1.2"))
+		w := newBoxWorld(t, speakingVersions("1.3", "1.2"))
 		w.box.versions = "v1.2"
 		alice, bob := w.client(), w.client()
 		w.want(t, alice, lock, 204)
