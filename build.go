@@ -27,6 +27,7 @@ import (
 type stores struct {
 	sessions session.Store
 	index    session.Index
+	roll     session.Roll
 	throttle session.Throttle
 	keys     session.KeyStore
 	feed     session.Feed
@@ -127,7 +128,7 @@ func rules(cfg *config.Config) (policy.Rules, error) {
 
 func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) session.Options {
 	opts := session.Options{
-		Store: o.stores.sessions, Feed: o.stores.feed, Index: o.stores.index, Keyring: ring, Throttle: o.stores.throttle,
+		Store: o.stores.sessions, Feed: o.stores.feed, Index: o.stores.index, Roll: o.stores.roll, Keyring: ring, Throttle: o.stores.throttle,
 		Recorder: o.metrics, Log: o.log, DegradedFor: cfg.DegradedFor,
 	}
 	if o.users != nil {
@@ -253,6 +254,7 @@ func (b *builder) route(c config.Route) (*proxy.Route, error) {
 	} else {
 		base.Source, base.Verifier, base.Backend = "backend:"+m.Name, m.backend, m.backend
 		rt.Own = m.backend.WhoAmI
+		b.gateway.sessions.Know(&base)
 	}
 	for _, name := range c.Serve {
 		served, err := b.serve(name, c.Tokens, base)

@@ -199,7 +199,7 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 func storesOf(c *redisstore.Client) stores {
 	sessions, backends := c.Sessions(), c.Backends()
 	return stores{
-		sessions: sessions, index: sessions, throttle: c.Throttle(), keys: c.Keys(), feed: c.Feed(),
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), feed: c.Feed(),
 		backends: backends, pins: backends, duties: backends,
 	}
 }
@@ -235,7 +235,15 @@ func (s *server) frontServer() *http.Server {
 }
 
 func (s *server) adminServer() *http.Server {
-	return httpServer(admin.New(admin.Options{Ready: s.ready, Metrics: s.metrics.Handler(), Token: s.cfg.AdminToken}), s.log)
+	return httpServer(admin.New(admin.Options{
+		Ready: s.ready, Metrics: s.metrics.Handler(), Token: s.cfg.AdminToken, Audit: admin.LogAuditor{Log: s.log},
+		Sessions: func() admin.Sessions {
+			if g := s.gateway.Load(); g != nil {
+				return g.sessions
+			}
+			return nil
+		},
+	}), s.log)
 }
 
 // httpServer has the limits of the front door: a head within five seconds and

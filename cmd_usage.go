@@ -8,6 +8,18 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/config"
 )
 
+// helps are the help texts of commands that have more to say than their line.
+var helps = map[string]string{"sessions": sessionsHelp, "tokens": tokensHelp, "challenges": challengesHelp}
+
+// help prints what --help behind the name of a command asks for.
+func help(w io.Writer, name string) {
+	if text, ok := helps[name]; ok {
+		fmt.Fprint(w, text)
+		return
+	}
+	usage(w)
+}
+
 // usage prints --help: commands, then every setting of the environment.
 func usage(w io.Writer) {
 	fmt.Fprint(w, "Gatehouse is an authenticating reverse proxy in front of legacy backends.\n\nUsage: gatehouse [command]\n\nCommands:\n")

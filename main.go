@@ -50,6 +50,9 @@ func commands() []command {
 		{"demo-backend", "[NAME]", "run one simulated backend alone, on GATEHOUSE_LISTEN: ipfabric, or another of demo's", runDemoBackend},
 		{"check", "", "name every fault of the configuration, each with its place", runCheck},
 		{"explain", "METHOD URL [--user NAME] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
+		{"sessions", sessionsArgs, "list, show and end sessions of a running gateway", runSessions},
+		{"tokens", tokensArgs, "list and end API tokens of a running gateway", runTokens},
+		{"challenges", challengesArgs, "list and answer second factors that wait at a running gateway", runChallenges},
 		{"hash-password", "", "read a password from standard input and print its argon2id hash", runHashPassword},
 		{"healthcheck", "", "ask /healthz on GATEHOUSE_ADMIN_LISTEN; for containers", runHealthcheck},
 		{"version", "", "print the version", runVersion},
@@ -70,7 +73,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		name, args = args[0], args[1:]
 	}
 	if slices.Contains(append([]string{name}, args...), "--help") || name == "help" || name == "-h" {
-		usage(std.out)
+		help(std.out, name)
 		return exitOK
 	}
 	if name == "--version" {

@@ -1,6 +1,7 @@
-// Package admin is what listens on ADMIN_LISTEN: health, readiness and metrics,
-// for probes and monitoring. It is apart from the front door so that none of it
-// can be reached from where clients are.
+// Package admin is what listens on ADMIN_LISTEN: health, readiness and metrics
+// for probes and monitoring, open to who reaches the port, and the operator's API,
+// which needs a token. It is apart from the front door so that none of it can be
+// reached from where clients are.
 package admin
 
 import (
@@ -28,6 +29,12 @@ type Options struct {
 	Metrics http.Handler
 	// Token guards every path but the three. Zero: there are no others.
 	Token token.Secret
+	// Sessions returns who lists and ends sessions; nil from it: not yet, 503. A nil
+	// function: there are no such calls.
+	Sessions func() Sessions
+	// Challenges is as Sessions, for second factors that wait for an answer.
+	Challenges func() Challenges
+	Audit      Auditor // nil: nobody is told
 }
 
 // New returns the handler: GET and HEAD of
@@ -36,9 +43,13 @@ type Options struct {
 //	/readyz   Readiness as JSON: 200 if ready, else 503
 //	/metrics  Options.Metrics
 //
-// Every other path is 404, and where Options.Token is set, 401 without it as a
-// bearer token (RFC 6750 section 2.1).
+// and under /v1/ the operator's API, see resources. Every path but the three is
+// 404 where no Options.Token is set, and else 401 without it as a bearer token
+// (RFC 6750 section 2.1).
 func New(o Options) http.Handler {
+	if o.Audit == nil {
+		o.Audit = mute{}
+	}
 	h := &handler{o: o}
 	if !o.Token.IsZero() {
 		h.digest = sha256.Sum256([]byte(o.Token.Reveal()))
@@ -47,8 +58,9 @@ func New(o Options) http.Handler {
 }
 
 type handler struct {
-	o      Options
-	digest [sha256.Size]byte // of the token
+	o       Options
+	digest  [sha256.Size]byte // of the token
+	guesses guesses
 }
 
 // ServeHTTP answers one call.
@@ -63,7 +75,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/metrics":
 		read(w, r, h.o.Metrics.ServeHTTP)
 	default:
-		h.rest(w, r)
+		h.operate(w, r)
 	}
 }
 
@@ -99,14 +111,19 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	w.Write(b.Bytes()) //nolint:errcheck // as in health
 }
 
-// rest answers every other path.
-func (h *handler) rest(w http.ResponseWriter, r *http.Request) {
-	if !h.o.Token.IsZero() && !h.authorized(r) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse admin"`)
-		http.Error(w, "the admin token is needed", http.StatusUnauthorized)
-		return
+// admit lets a call of the operator's API in, or says why not.
+func (h *handler) admit(x *exchange) *problem {
+	if h.o.Token.IsZero() {
+		return errOff
 	}
-	http.Error(w, "not found", http.StatusNotFound)
+	if wait := h.guesses.blocked(x.network()); wait > 0 {
+		return errGuesses(wait)
+	}
+	if !h.authorized(x.r) {
+		h.guesses.failed(x.network())
+		return errToken
+	}
+	return nil
 }
 
 // authorized compares digests, so that neither the token's text nor its length

@@ -149,8 +149,8 @@ func TestLocal(t *testing.T) {
 	for listen, want := range map[string]string{
 		":9090": "127.0.0.1:9090", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "[::1]:1", "[::1]:1": "[::1]:1", "10.0.0.1:1": "10.0.0.1:1", "gate:http": "gate:http",
 	} {
-		if got, err := local(listen); err != nil || got != want {
-			t.Errorf("local(%q) = %q, %v; want %q", listen, got, err, want)
+		if got, err := Local(listen); err != nil || got != want {
+			t.Errorf("Local(%q) = %q, %v; want %q", listen, got, err, want)
 		}
 	}
 }

@@ -16,7 +16,7 @@ const healthTimeout = 3 * time.Second
 // adminListen is as in ADMIN_LISTEN; an address that stands for every interface
 // is asked on loopback.
 func Healthcheck(ctx context.Context, adminListen string) error {
-	address, err := local(adminListen)
+	address, err := Local(adminListen)
 	if err != nil {
 		return fmt.Errorf("admin: healthcheck: %w", err)
 	}
@@ -40,8 +40,8 @@ func Healthcheck(ctx context.Context, adminListen string) error {
 	return nil
 }
 
-// local turns an address to listen on into one to call.
-func local(listen string) (string, error) {
+// Local turns an address to listen on into one to call from the same machine.
+func Local(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return "", err

@@ -22,7 +22,7 @@ import (
 // Config is a checked configuration. It never changes after Load.
 type Config struct {
 	Listen         string // host:port, the front door
-	AdminListen    string // host:port, health and metrics
+	AdminListen    string // host:port, health, metrics and operator calls
 	AdminToken     token.Secret
 	PublicURL      *url.URL       // scheme and host that callers use; nil: not told
 	RedisURL       token.Secret   // it may hold a password; zero: the embedded store

@@ -180,7 +180,7 @@ func TestGoodFile(t *testing.T) {
 	})
 	got := mustLoad(t,
 		"GATEHOUSE_CONFIG=gate.yaml", "LAB_TOKEN=lab-token", "GATEHOUSE_LISTEN=0.0.0.0:443", "GATEHOUSE_ADMIN_LISTEN=:9090",
-		"GATEHOUSE_ADMIN_TOKEN=adm", "GATEHOUSE_PUBLIC_URL=https://gate.example.com/", "GATEHOUSE_REDIS_URL_FILE=redis",
+		"GATEHOUSE_ADMIN_TOKEN=adm-0123456789ab", "GATEHOUSE_PUBLIC_URL=https://gate.example.com/", "GATEHOUSE_REDIS_URL_FILE=redis",
 		"GATEHOUSE_SECRET_FILE=secrets", "GATEHOUSE_DATA_DIR=.", "GATEHOUSE_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.7",
 		"GATEHOUSE_DEGRADED_FOR=0s", "GATEHOUSE_LOG_LEVEL=DEBUG", "GATEHOUSE_LOG_FORMAT=text", "GATEHOUSE_TLS_CERT_FILE=ca.pem",
 		"GATEHOUSE_TLS_KEY_FILE=key.pem", "GATEHOUSE_PAGES_PATH=/gate/", "GATEHOUSE_ACCESS_TTL=10m", "GATEHOUSE_DRAIN_TIMEOUT=5s",
@@ -188,7 +188,7 @@ func TestGoodFile(t *testing.T) {
 	)
 	base := config.Tokens{AccessTTL: 10 * time.Minute, RefreshGrace: 10 * time.Second, RefuseReuse: true}
 	want := &config.Config{
-		Listen: "0.0.0.0:443", AdminListen: ":9090", AdminToken: token.NewSecret("adm"), PublicURL: mustURL("https://gate.example.com"),
+		Listen: "0.0.0.0:443", AdminListen: ":9090", AdminToken: token.NewSecret("adm-0123456789ab"), PublicURL: mustURL("https://gate.example.com"),
 		RedisURL:       token.NewSecret("rediss://user:pw@r1:6380/0"),
 		Secrets:        []token.Secret{token.NewSecret(secret32 + "1"), token.NewSecret(secret32 + "2")},
 		DataDir:        ".",
@@ -337,8 +337,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 43 {
-		t.Errorf("%d variables are told; want 43", len(told))
+	if len(told) != 44 {
+		t.Errorf("%d variables are told; want 44", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)
@@ -400,8 +400,12 @@ func TestLimits(t *testing.T) {
 		{name: "life of over 400 days", vars: []string{"GATEHOUSE_REFRESH_TTL=9600h1s"}},
 		{name: "port 65535", vars: []string{"GATEHOUSE_LISTEN=:65535"}, ok: true},
 		{name: "port 65536", vars: []string{"GATEHOUSE_LISTEN=:65536"}},
-		{name: "secret file of 64 KiB", vars: []string{"GATEHOUSE_ADMIN_TOKEN_FILE=secret"}, secret: sized(64 << 10), ok: true},
-		{name: "secret file over 64 KiB", vars: []string{"GATEHOUSE_ADMIN_TOKEN_FILE=secret"}, secret: sized(64<<10 + 1)},
+		{name: "admin token of 16", vars: []string{"GATEHOUSE_ADMIN_TOKEN=y" + sized(15)}, ok: true},
+		{name: "admin token of 15", vars: []string{"GATEHOUSE_ADMIN_TOKEN=y" + sized(14)}},
+		{name: "admin token of 4096", vars: []string{"GATEHOUSE_ADMIN_TOKEN=y" + sized(4095)}, ok: true},
+		{name: "admin token of 4097", vars: []string{"GATEHOUSE_ADMIN_TOKEN=y" + sized(4096)}},
+		{name: "secret file of 64 KiB", vars: []string{"GATEHOUSE_SECRET_FILE=secret"}, secret: sized(64 << 10), ok: true},
+		{name: "secret file over 64 KiB", vars: []string{"GATEHOUSE_SECRET_FILE=secret"}, secret: sized(64<<10 + 1)},
 		{name: "file of 1 MiB", file: "#" + sized(1<<20-1), ok: true},
 		{name: "file over 1 MiB", file: "#" + sized(1<<20)},
 		{name: "100000 values", file: values(100_000), ok: true},

@@ -86,6 +86,15 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		{"redis host", backendVars("GATEHOUSE_REDIS_URL=redis://u:hunter2@/0", "GATEHOUSE_SECRET="+secret32), "", []string{
 			"GATEHOUSE_REDIS_URL: it has no host: write redis://host:6379/0, rediss://…, redis+sentinel://master@host1,host2/0 or redis+cluster://host1,host2",
 		}},
+		{"admin token with a space", backendVars("GATEHOUSE_ADMIN_TOKEN=hunter2 hunter2 hunter2"), "", []string{
+			"GATEHOUSE_ADMIN_TOKEN: it holds a space or a character that is not printable ASCII: make one with: openssl rand -hex 32",
+		}},
+		{"admin token of one character", backendVars("GATEHOUSE_ADMIN_TOKEN=aaaaaaaaaaaaaaaaaaaa"), "", []string{
+			"GATEHOUSE_ADMIN_TOKEN: it is one character over and over: make one with: openssl rand -hex 32",
+		}},
+		{"admin url", backendVars("GATEHOUSE_ADMIN_URL=127.0.0.1:9090"), "", []string{
+			"GATEHOUSE_ADMIN_URL: it is no URL: write one like https://host.example.com",
+		}},
 		{"listen", backendVars("GATEHOUSE_LISTEN=8080"), "", []string{
 			`GATEHOUSE_LISTEN: "8080" is no address to listen on: write host:port, or :port for all interfaces`,
 		}},

@@ -47,7 +47,8 @@ func (l *loader) fault(place, msg, remedy string) {
 // process reads what concerns the process itself.
 func (l *loader) process() {
 	v, c := &l.vars.Process, &l.cfg
-	c.AdminToken, c.DataDir = v.AdminToken, v.DataDir
+	c.AdminToken, c.DataDir = l.adminToken(v.AdminToken), v.DataDir
+	l.adminURL(v.AdminURL)
 	c.RedisURL = l.redisURL(v.RedisURL)
 	c.Secrets = l.secrets(v.Secret)
 	c.DegradedFor = l.duration(prefix+"DEGRADED_FOR", v.DegradedFor, 0, maxDegraded)

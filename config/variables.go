@@ -28,6 +28,7 @@ type processVars struct {
 	RedisURL       token.Secret `env:"REDIS_URL"`
 	Secret         token.Secret `env:"SECRET"`
 	DataDir        string       `env:"DATA_DIR"`
+	AdminURL       string       `env:"ADMIN_URL"`
 	Config         string       `env:"CONFIG"`
 	UsersFile      string       `env:"USERS_FILE"`
 	DegradedFor    string       `env:"DEGRADED_FOR" envDefault:"60s"`

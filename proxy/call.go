@@ -81,7 +81,11 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		grant.Op = call.Op
 	}
 	set, err := p.perform(x, s, grant)
+	if grant.Username != "" {
+		x.login = set.Identity.Name
+	}
 	if err != nil {
+		x.attempted(s.Issuer, grant.Username)
 		return err
 	}
 	set.Op = grant.Op
@@ -153,6 +157,13 @@ func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error
 		return token.Set{}, nil
 	}
 	return token.Set{}, token.Fail(token.NotFound, "this call of the token API is not answered here", nil)
+}
+
+// attempted notes for the log who failed to log in; an empty name is nobody.
+func (x *exchange) attempted(iss *session.Issuer, name string) {
+	if name != "" {
+		x.login = iss.KnownName(name)
+	}
 }
 
 // decorate puts the vendor's headers on an answer of the gateway's own.

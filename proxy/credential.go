@@ -123,9 +123,13 @@ func (p *Proxy) checkSession(x *exchange, c credential) (*session.Session, error
 		if !ok {
 			return nil, token.Fail(token.BadCredentials, "the Basic credential is not user:password in base64", nil)
 		}
-		return p.o.Sessions.Basic(ctx, c.issuer, token.Grant{
+		s, err := p.o.Sessions.Basic(ctx, c.issuer, token.Grant{
 			Op: token.OpLogin, Username: user, Password: token.NewSecret(password), Address: x.from,
 		})
+		if err != nil {
+			x.attempted(c.issuer, user)
+		}
+		return s, err
 	}
 	if c.issuer == x.route.Portal {
 		return p.o.Sessions.Check(ctx, []*session.Issuer{c.issuer}, c.text)

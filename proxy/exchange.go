@@ -29,6 +29,7 @@ type exchange struct {
 	caller  token.Caller     // on whose behalf the backend is called
 	inject  bool             // a credential of the backend is to be injected
 	rule    string           // the policy rule that decided
+	login   string           // who logged in or tried to, as far as a log may say; empty: nobody
 	failed  credential       // the credential that was presented and refused
 	cause   error            // what went wrong, for the log
 }
@@ -81,7 +82,7 @@ func (p *Proxy) logLine(x *exchange, d time.Duration) {
 	if !p.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs, slog.String("request", x.id), slog.String("method", x.r.Method),
 		slog.String("host", x.r.Host), slog.String("path", x.r.URL.EscapedPath()), slog.Int("status", x.w.code()),
 		slog.Int64("bytes", x.w.bytes), slog.Float64("seconds", d.Seconds()), slog.String("client", x.from))
@@ -96,6 +97,9 @@ func (p *Proxy) logLine(x *exchange, d time.Duration) {
 		if !s.SID.IsZero() {
 			attrs = append(attrs, slog.String("session", s.SID.Short()))
 		}
+	}
+	if x.login != "" {
+		attrs = append(attrs, slog.String("login", x.login))
 	}
 	if x.cause != nil {
 		attrs = append(attrs, slog.String("error", x.cause.Error()))

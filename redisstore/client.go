@@ -33,7 +33,8 @@ type Recorder interface {
 func Ops() []string {
 	return []string{
 		"session_create", "session_read", "session_rotate", "session_touch", "session_revoke",
-		"index_add", "index_list", "index_remove", "throttle_allow", "throttle_fail", "keys_load", "keys_settle",
+		"index_add", "index_list", "index_remove",
+		"roll_enlist", "roll_owners", "session_scan", "throttle_allow", "throttle_fail", "keys_load", "keys_settle",
 		"backend_acquire", "backend_attempt", "backend_commit", "backend_release", "backend_end", "backend_pin",
 		"backend_due", "backend_due_add", "backend_due_remove",
 		"announce", "publish", "follow", "ping", "info",

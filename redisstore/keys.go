@@ -1,6 +1,10 @@
 package redisstore
 
-import "github.com/gatehouse-gateway/gatehouse/token"
+import (
+	"strings"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+)
 
 // Every key begins with gh: and carries its hash tag in braces, so that all of
 // a session lies in one slot of a Redis Cluster.
@@ -10,10 +14,19 @@ const (
 	eventStream = "gh:rev"
 	// signingKeys is the manifest of signing keys.
 	signingKeys = "gh:{keys}"
+	// rollNames and rollEnds are the sorted sets of all who have sessions, by name
+	// and by the end of the last one.
+	rollNames, rollEnds = "gh:{owners}:name", "gh:{owners}:end"
 )
 
 // sessionKey is the hash of one session.
 func sessionKey(sid token.SID) string { return "gh:{" + sid.String() + "}" }
+
+// sessionPattern matches the hashes of all sessions whose id starts so, and no
+// key beside them.
+func sessionPattern(prefix string) string {
+	return "gh:{" + prefix + strings.Repeat("?", 2*len(token.SID{})-len(prefix)) + "}"
+}
 
 // backendKey is the hash of one backend session. owner is a session id, in
 // whose slot it then lies, or the keyed name of a shared account.

@@ -22,7 +22,7 @@ import (
 
 // ownScripts are those behind session's stores.
 var ownScripts = []*redis.Script{
-	createScript, rotateScript, touchScript, revokeScript, indexAddScript, throttleAllowScript, throttleFailScript,
+	createScript, rotateScript, touchScript, revokeScript, indexAddScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
 }
 
 func TestSessionsKeepTheContractOnRedis(t *testing.T) {
@@ -61,7 +61,7 @@ func subject(t testing.TB, addr, password string) sessiontest.Subject {
 		}
 	}
 	return sessiontest.Subject{
-		Store: c.Sessions(), Index: c.Sessions(), Throttle: c.Throttle(), Keys: c.Keys(), Feed: c.Feed(),
+		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Feed: c.Feed(),
 		LoseReplies: p.arm,
 	}
 }

@@ -118,6 +118,9 @@ func (m *Manager) enrol(ctx context.Context, rec Record) (Record, error) {
 			return Record{}, err
 		}
 	}
+	if err := m.enlist(ctx, &rec, member.End); err != nil {
+		return Record{}, err
+	}
 	if rec, err = m.create(ctx, rec, life); errors.Is(err, ErrExists) {
 		return Record{}, errTokenTaken
 	}
@@ -152,7 +155,7 @@ func (m *Manager) DeleteAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 		return err
 	}
 	for i := range recs {
-		if apiID(&recs[i]) == id {
+		if recs[i].TokenID() == id {
 			if scopes := recs[i].API.Scopes; by.Kind == KindAPIToken && len(common(scopes, by.Scopes)) != len(scopes) {
 				return errTokenWider
 			}
@@ -163,7 +166,7 @@ func (m *Manager) DeleteAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 }
 
 func (m *Manager) apiTokens(ctx context.Context, iss *Issuer, by *Session) ([]Record, error) {
-	sids, err := m.list(ctx, owner(by.Source, by.Identity.ID)+"-api")
+	sids, err := m.list(ctx, owner(by.Source, by.Identity.ID)+apiSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +208,7 @@ func owns(by *Session, r *Record) bool {
 // shown is a record as lists show it.
 func (m *Manager) shown(r *Record) token.APIToken {
 	t := token.APIToken{
-		ID: apiID(r), Description: r.API.Description, Scopes: r.API.Scopes,
+		ID: r.TokenID(), Description: r.API.Description, Scopes: r.API.Scopes,
 		MaxScopes: r.Identity.Scopes, Expires: r.API.Expires, LastUsed: r.LastUsed, Usage: r.Uses,
 		UserID: r.Identity.ID, Username: r.Identity.Name, Expired: !time.Now().Before(r.Ends),
 	}
@@ -215,12 +218,15 @@ func (m *Manager) shown(r *Record) token.APIToken {
 	return t
 }
 
-// apiID is the id of a token on the wire: the one it was asked to have, else
-// twelve decimal digits, drawn with the session id, so that nothing more has to
-// be stored.
-func apiID(r *Record) string {
+// TokenID is the id of an API token on the wire: the one it was asked to have,
+// else twelve decimal digits, drawn with the session id, so that nothing more has
+// to be stored. It is empty for every other kind of session.
+func (r *Record) TokenID() string {
 	const low, count = 100_000_000_000, 900_000_000_000
-	if r.API.ID != "" {
+	switch {
+	case r.API == nil:
+		return ""
+	case r.API.ID != "":
 		return r.API.ID
 	}
 	return strconv.FormatUint(low+binary.BigEndian.Uint64(r.SID[:])%count, 10)

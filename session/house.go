@@ -252,6 +252,9 @@ func (m *Manager) noteMoved(ctx context.Context) {
 			_, err := m.o.Index.Add(ctx, ownerOf(&rec), Member{SID: sid, End: rec.End()}, 0)
 			return err
 		})
+		if err == nil {
+			err = m.enlist(ctx, &rec, rec.End())
+		}
 		if err != nil {
 			return // the order of eviction is a nicety
 		}

@@ -158,12 +158,20 @@ func (m *Manager) failureKeys(iss *Issuer, g token.Grant) (account, address stri
 	return m.codes.failures.Digest(account)[0], m.codes.failures.Digest("address\x00" + where)[0]
 }
 
-// bound enters a session in its owner's list and ends the least recently used
+// bound enters a session in its owner's list, which ends the least recently used
 // ones beyond maxSessions.
 func (m *Manager) bound(ctx context.Context, rec *Record) error {
+	if err := m.enlist(ctx, rec, rec.End()); err != nil {
+		return err
+	}
+	return m.addTo(ctx, ownerOf(rec), Member{SID: rec.SID, End: rec.End()})
+}
+
+// addTo enters a session in a list and ends those that are then too many.
+func (m *Manager) addTo(ctx context.Context, list string, s Member) error {
 	var over []token.SID
 	err := m.ask(ctx, "index", func(ctx context.Context) (err error) {
-		over, err = m.o.Index.Add(ctx, ownerOf(rec), Member{SID: rec.SID, End: rec.End()}, maxSessions)
+		over, err = m.o.Index.Add(ctx, list, s, maxSessions)
 		return err
 	})
 	if err != nil {
@@ -174,7 +182,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 			m.o.Log.WarnContext(ctx, "session beyond the bound was not ended", "session", sid.Short(), "error", err)
 			continue
 		}
-		m.unlist(ctx, ownerOf(rec), sid)
+		m.unlist(ctx, list, sid)
 	}
 	return nil
 }
@@ -229,6 +237,24 @@ func (m *Manager) mint(i *Issuer, rec *Record, id token.Identity, now time.Time)
 		set.RefreshExpiresIn = i.RefreshTTL
 	}
 	return set, nil
+}
+
+// unknownName stands in logs for a user name that may be anything.
+const unknownName = "unknown"
+
+// KnownName returns a name that somebody typed if the issuer's Verifier keeps a
+// list of users and he is on it, else "unknown": a password typed into the wrong
+// field must not get into a log. It asks nobody.
+func (i *Issuer) KnownName(typed string) string {
+	users, ok := i.Verifier.(interface {
+		Find(name string) (token.Identity, bool)
+	})
+	if ok {
+		if id, known := users.Find(typed); known {
+			return id.Name
+		}
+	}
+	return unknownName
 }
 
 func loginOutcome(err error) string {

@@ -32,6 +32,7 @@ type Options struct {
 	Store     Store
 	Feed      Feed // nil: none; what other replicas revoke is then known after the 15 s ceiling
 	Index     Index
+	Roll      Roll // nil: nobody can list users and their sessions
 	Keyring   *seal.Keyring
 	Throttle  Throttle
 	Directory Directory    // nil: identities are not re-read, they stay as proved at login
@@ -101,6 +102,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	return err
 }
 
+// Know tells the manager of an issuer before it serves anybody, so that sessions
+// of its identity source which others opened end at the backend too.
+func (m *Manager) Know(i *Issuer) { m.house.backends.know(i) }
+
 // Active returns how many sessions in this replica's memory were used in the
 // last five minutes.
 func (m *Manager) Active() int {
@@ -137,6 +142,12 @@ func (m *Manager) current(r *Record) (token.Identity, bool) {
 	return m.o.Directory.Current(r.Identity.ID)
 }
 
+// What follows an owner in the names of his further lists.
+const (
+	apiSuffix    = "-api"    // of API tokens
+	closedSuffix = "-closed" // of sessions that are closed for refreshing
+)
+
 // owner names a user in the index.
 func owner(source, id string) string {
 	sum := sha256.Sum256([]byte(source + "\x00" + id))
@@ -147,7 +158,7 @@ func owner(source, id string) string {
 func ownerOf(r *Record) string {
 	o := owner(r.Origin.Source, r.Identity.ID)
 	if r.API != nil {
-		o += "-api"
+		o += apiSuffix
 	}
 	return o
 }

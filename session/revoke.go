@@ -35,7 +35,7 @@ func (m *Manager) Logout(ctx context.Context, iss *Issuer, sid token.SID) error 
 	}
 	if rec.Revoked == "" && !rec.Closed {
 		m.o.Recorder.Ended(reasonLogout)
-		m.unlist(ctx, ownerOf(&rec), sid)
+		m.close(ctx, &rec)
 		if iss.Backend != nil {
 			m.house.later(due{at: rec.AccessEnds, sid: sid, backend: iss.Backend})
 		}
@@ -43,25 +43,38 @@ func (m *Manager) Logout(ctx context.Context, iss *Issuer, sid token.SID) error 
 	return nil
 }
 
+// close moves a session from the list of its owner to that of the closed ones,
+// which do not count as his but whose access tokens an operator can still end.
+func (m *Manager) close(ctx context.Context, rec *Record) {
+	err := m.addTo(ctx, ownerOf(rec)+closedSuffix, Member{SID: rec.SID, End: rec.AccessEnds})
+	if err != nil {
+		m.o.Log.WarnContext(ctx, "closed session stays in the list of the open ones", "session", rec.SID.Short(), "error", err)
+		return
+	}
+	m.unlist(ctx, ownerOf(rec), rec.SID)
+}
+
 // End revokes a session at once on every replica, and ends its backend session.
 // reason is one that Recorder.Ended knows. A session that is gone already is no
 // error; Unavailable means that it has not ended.
 func (m *Manager) End(ctx context.Context, sid token.SID, reason string) error {
+	_, err := m.end(ctx, sid, reason)
+	return err
+}
+
+// end is End and says whether it was this call that ended the session.
+func (m *Manager) end(ctx context.Context, sid token.SID, reason string) (ended bool, err error) {
 	rec, err := m.revoke(ctx, Revocation{SID: sid, Reason: reason})
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), err == nil && rec.Revoked != "":
 		m.drop(sid)
 		m.announce(ctx, sid, reason)
-		return nil
+		return false, nil
 	case err != nil:
-		return err
-	case rec.Revoked != "":
-		m.drop(sid)
-		m.announce(ctx, sid, reason)
-		return nil
+		return false, err
 	}
 	m.ended(ctx, &rec, reason)
-	return nil
+	return true, nil
 }
 
 func (m *Manager) revoke(ctx context.Context, r Revocation) (Record, error) {
@@ -81,6 +94,9 @@ func (m *Manager) ended(ctx context.Context, rec *Record, reason string) {
 	m.house.revoked(rec.SID, reason)
 	m.announce(ctx, rec.SID, reason)
 	m.unlist(ctx, ownerOf(rec), rec.SID)
+	if rec.Closed {
+		m.unlist(ctx, ownerOf(rec)+closedSuffix, rec.SID)
+	}
 	if rec.API != nil && rec.API.Digest != "" {
 		m.unlist(ctx, chosenOwner, rec.SID)
 	}

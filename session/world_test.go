@@ -215,7 +215,7 @@ func newWorld(t testing.TB, change func(*session.Options)) *world {
 
 func (w *world) replica(change func(*session.Options)) *session.Manager {
 	o := session.Options{
-		Store: w.store, Feed: w.store, Index: w.store, Throttle: w.store, Keyring: w.keys, Directory: w.people,
+		Store: w.store, Feed: w.store, Index: w.store, Roll: w.store, Throttle: w.store, Keyring: w.keys, Directory: w.people,
 		Recorder: w.tally, DegradedFor: time.Minute,
 	}
 	if change != nil {

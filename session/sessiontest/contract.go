@@ -12,6 +12,7 @@ import (
 type Subject struct {
 	Store    session.Store
 	Index    session.Index
+	Roll     session.Roll
 	Throttle session.Throttle
 	Keys     session.KeyStore
 	Feed     session.Feed
@@ -49,6 +50,9 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"ParallelRotationsAgree", testParallel},
 		{"IndexOrderAndBound", testIndex},
 		{"IndexForgetsEnded", testIndexForgets},
+		{"RollInPages", testRollPages},
+		{"RollForgetsEnded", testRollForgets},
+		{"RollFindsByPrefix", testRollPrefix},
 		{"ThrottleAtTenAndEleven", testThrottle},
 		{"KeysFirstWriterWins", testKeys},
 		{"FeedReachesAll", testFeed},

@@ -168,5 +168,6 @@ func testLostReplies(t *testing.T, s Subject) {
 		_, err := s.Index.Add(ctx, "u1", session.Member{SID: other, End: time.Now().Add(time.Hour)}, 5)
 		return err
 	})
+	insist(t, func() error { return s.Roll.Enlist(ctx, session.Owner{Name: "alice"}, time.Now().Add(time.Hour)) })
 	insist(t, func() error { _, err := s.Keys.Settle(ctx, "manifest"); return err })
 }

@@ -22,13 +22,14 @@ const (
 	closedKeep = 10 * time.Minute
 )
 
-// Memory is session's Store, Index, Throttle, KeyStore and Feed in memory. Its
+// Memory is session's Store, Index, Roll, Throttle, KeyStore and Feed in memory. Its
 // clock is time.Now, so it works inside testing/synctest. It is safe for
 // concurrent use.
 type Memory struct {
 	mu       sync.Mutex
 	rows     map[token.SID]*row                  // guarded by mu, as all below
 	lists    map[string]map[token.SID]membership // by owner
+	roll     map[session.Owner]time.Time         // the end of each
 	failures map[string][]time.Time              // by account or address
 	manifest string
 	follow   map[chan session.Event]struct{}
@@ -59,7 +60,7 @@ type note struct {
 func NewMemory() *Memory {
 	return &Memory{
 		rows: map[token.SID]*row{}, lists: map[string]map[token.SID]membership{},
-		failures: map[string][]time.Time{}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
+		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
 	}
 }
 
@@ -75,7 +76,7 @@ func (m *Memory) SetDown(down bool) {
 func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, method := range []string{"create", "rotate", "touch", "revoke", "add", "settle"} {
+	for _, method := range []string{"create", "rotate", "touch", "revoke", "add", "enlist", "settle"} {
 		m.lose[method] = true
 	}
 }

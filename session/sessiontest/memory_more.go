@@ -127,6 +127,7 @@ func (m *Memory) ping(on func(session.Event)) {
 var (
 	_ session.Store    = (*Memory)(nil)
 	_ session.Index    = (*Memory)(nil)
+	_ session.Roll     = (*Memory)(nil)
 	_ session.Throttle = (*Memory)(nil)
 	_ session.KeyStore = (*Memory)(nil)
 	_ session.Feed     = (*Memory)(nil)
