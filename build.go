@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/config"
+	"github.com/gatehouse-gateway/gatehouse/deliver"
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
@@ -31,6 +32,8 @@ type stores struct {
 	throttle session.Throttle
 	keys     session.KeyStore
 	feed     session.Feed
+	tries    session.Tries
+	pushes   session.Pushes
 	backends upstream.Store
 	pins     upstream.Pins
 	duties   upstream.Duties
@@ -40,6 +43,7 @@ type stores struct {
 type outside struct {
 	stores  stores
 	users   *identity.Users // nil: there are none
+	factors session.Factors // the users' second factors; nil: those of the users file
 	metrics *metrics.Metrics
 	log     *slog.Logger
 	// transports stand in for the network towards backends of these names.
@@ -70,7 +74,10 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 		return nil, err
 	}
 	g := &gateway{}
-	opts := sessionOptions(cfg, o, ring)
+	opts, err := sessionOptions(cfg, o, ring)
+	if err != nil {
+		return nil, err
+	}
 	opts.OnEnd = g.ended
 	g.sessions = session.NewManager(opts)
 	b := &builder{
@@ -126,15 +133,40 @@ func rules(cfg *config.Config) (policy.Rules, error) {
 	return rules, nil
 }
 
-func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) session.Options {
+func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) (session.Options, error) {
 	opts := session.Options{
 		Store: o.stores.sessions, Feed: o.stores.feed, Index: o.stores.index, Roll: o.stores.roll, Keyring: ring, Throttle: o.stores.throttle,
+		Factors: o.factors, Tries: o.stores.tries, Pushes: o.stores.pushes,
 		Recorder: o.metrics, Log: o.log, DegradedFor: cfg.DegradedFor,
 	}
-	if o.users != nil {
-		opts.Directory = o.users
+	if o.users == nil {
+		return opts, nil
 	}
-	return opts
+	opts.Directory = o.users
+	if opts.Factors == nil {
+		c, err := courier(cfg.SecondFactor)
+		if err != nil {
+			return opts, err
+		}
+		opts.Factors = o.users.Factors(c)
+	}
+	return opts, nil
+}
+
+// courier makes what brings codes to users; without a way it brings none.
+func courier(c config.SecondFactor) (*deliver.Courier, error) {
+	var mail *deliver.SMTP
+	var hook *deliver.Webhook
+	if s := c.SMTP; s != nil {
+		mail = &deliver.SMTP{
+			Address: s.Address, From: s.From, Username: s.Username, Password: s.Password,
+			TLS: s.TLS, CAFile: s.CAFile, Timeout: s.Timeout,
+		}
+	}
+	if w := c.Webhook; w != nil {
+		hook = &deliver.Webhook{URL: w.URL, Secret: w.Secret, CAFile: w.CAFile, Timeout: w.Timeout}
+	}
+	return deliver.New(mail, hook, session.ChallengeLife)
 }
 
 // builder makes the routes and the backends behind them.
@@ -290,6 +322,7 @@ const portalLife = 12 * time.Hour
 func portalIssuer(base session.Issuer) *session.Issuer {
 	iss := base
 	iss.Name, iss.Dialect, iss.Shape, iss.RefreshTTL = "portal", "portal", portal.Shape{}, portalLife
+	iss.SecondFactor = token.FactorAsked
 	return &iss
 }
 

@@ -18,12 +18,12 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-const explainUsage = "usage: gatehouse explain METHOD URL [--user NAME] [--ip ADDRESS]"
+const explainUsage = "usage: gatehouse explain METHOD URL [--user NAME [--otp]] [--ip ADDRESS]"
 
 // runExplain says which rule decides a request, and why the ones before it
 // did not.
 func runExplain(_ context.Context, args []string, std streams) error {
-	q, user, err := explainArgs(args)
+	q, user, otp, err := explainArgs(args)
 	if err != nil {
 		return err
 	}
@@ -38,6 +38,9 @@ func runExplain(_ context.Context, args []string, std streams) error {
 	if user != "" {
 		if q.User, err = explainUser(cfg, user); err != nil {
 			return err
+		}
+		if otp {
+			q.User.AMR = []string{"pwd", "otp"}
 		}
 	}
 	rules, err := rules(cfg)
@@ -89,36 +92,39 @@ func tokenCall(cfg *config.Config, q policy.Question) string {
 	return ""
 }
 
-// explainArgs reads METHOD URL and the flags, in any order.
-func explainArgs(args []string) (q policy.Question, user string, err error) {
+// explainArgs reads METHOD URL and the flags, in any order. otp says that the
+// user has proved a second factor.
+func explainArgs(args []string) (q policy.Question, user string, otp bool, err error) {
 	var plain []string
 	for i := 0; i < len(args); i++ {
 		switch {
 		case (args[i] == "--user" || args[i] == "--ip") && i+1 == len(args):
-			return q, "", &usageError{args[i] + " needs a value; " + explainUsage}
+			return q, "", false, &usageError{args[i] + " needs a value; " + explainUsage}
 		case args[i] == "--user":
 			i++
 			user = args[i]
+		case args[i] == "--otp":
+			otp = true
 		case args[i] == "--ip":
 			i++
 			if q.IP, err = netip.ParseAddr(args[i]); err != nil {
-				return q, "", &usageError{"--ip is not an address; " + explainUsage}
+				return q, "", false, &usageError{"--ip is not an address; " + explainUsage}
 			}
 		case strings.HasPrefix(args[i], "-"):
-			return q, "", &usageError{"there is no flag " + args[i] + "; " + explainUsage}
+			return q, "", false, &usageError{"there is no flag " + args[i] + "; " + explainUsage}
 		default:
 			plain = append(plain, args[i])
 		}
 	}
-	if len(plain) != 2 {
-		return q, "", &usageError{explainUsage}
+	if len(plain) != 2 || otp && user == "" {
+		return q, "", false, &usageError{explainUsage}
 	}
 	u, err := url.Parse(plain[1])
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
-		return q, "", &usageError{"the URL must be a path, or absolute with one; " + explainUsage}
+		return q, "", false, &usageError{"the URL must be a path, or absolute with one; " + explainUsage}
 	}
 	q.Method, q.Host, q.Path = strings.ToUpper(plain[0]), u.Host, u.EscapedPath()
-	return q, user, nil
+	return q, user, otp, nil
 }
 
 func explainUser(cfg *config.Config, name string) (*policy.User, error) {

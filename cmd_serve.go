@@ -197,10 +197,10 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 }
 
 func storesOf(c *redisstore.Client) stores {
-	sessions, backends := c.Sessions(), c.Backends()
+	sessions, backends, factors := c.Sessions(), c.Backends(), c.Factors()
 	return stores{
 		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), feed: c.Feed(),
-		backends: backends, pins: backends, duties: backends,
+		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends,
 	}
 }
 

@@ -105,13 +105,58 @@ func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transpor
 		return rec.End(), rec.Revoked != "", err == nil
 	})
 	o := outside{
-		stores:     stores{sessions: mem, index: mem, throttle: mem, keys: keys, feed: mem, backends: up, pins: up, duties: up},
+		stores: stores{
+			sessions: mem, index: mem, throttle: mem, keys: keys, feed: mem, tries: mem, pushes: mem, backends: up, pins: up, duties: up,
+		},
 		log:        slog.New(slog.DiscardHandler),
 		transports: map[string]http.RoundTripper{"backend": transport},
 	}
 	o.users = fixtureUsers(t, f)
+	o.factors = fixtureFactors(t, f, o.users)
 	return o
 }
+
+// fixedFactors are the second factors of fixtures: one code a user, good for
+// every method but ftm-push.
+type fixedFactors map[string]fixedFactor // by user id
+
+type fixedFactor struct {
+	first string
+	code  token.Secret
+}
+
+func fixtureFactors(t *testing.T, f vectors.File, users *identity.Users) fixedFactors {
+	t.Helper()
+	all := fixedFactors{}
+	for _, u := range f.Fixtures.Users {
+		if u.OTP == "" {
+			continue
+		}
+		id, ok := users.Find(u.Username)
+		if !ok {
+			t.Fatalf("fixture names no user %s", u.Username)
+		}
+		all[id.ID] = fixedFactor{u.MFA, token.NewSecret(u.OTP)}
+	}
+	return all
+}
+
+func (f fixedFactors) Factor(id string) (methods, without []string) {
+	u, ok := f[id]
+	if !ok {
+		return nil, nil
+	}
+	return []string{u.first, "ftm", "ftk", "sms", "email", "dual"}, nil
+}
+
+func (f fixedFactors) Step(id, _ string, code token.Secret) int64 {
+	if u, ok := f[id]; !ok || u.code != code {
+		return 0
+	}
+	return time.Now().Unix() / 30
+}
+
+func (fixedFactors) Send(context.Context, string, string, token.Secret) error { return nil }
 
 var fixtureHashes sync.Map // password → hash: hashing is slow on purpose
 
@@ -224,8 +269,14 @@ func (s *issuer) control(c *vectors.Control, vars vectors.Scope) {
 	if c.Set == nil {
 		return
 	}
-	if id := vars.Fill(c.Set.Approve + c.Set.Deny); id != "" {
-		s.t.Fatalf("nobody can decide about the challenge %s", id)
+	for name, decide := range map[string]func(context.Context, string) error{
+		c.Set.Approve: s.gateway.sessions.ApproveChallenge, c.Set.Deny: s.gateway.sessions.DenyChallenge,
+	} {
+		if id := vars.Fill(name); id != "" {
+			if err := decide(s.t.Context(), id); err != nil {
+				s.t.Fatal(err)
+			}
+		}
 	}
 	s.halt()
 	c.Set.Apply(&s.set)

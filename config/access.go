@@ -40,9 +40,12 @@ func (l *loader) users() {
 		return
 	}
 	l.cfg.UsersFile = inEnv
-	if _, err := identity.LoadUsers(inEnv); err != nil {
+	users, err := identity.LoadUsers(inEnv)
+	if err != nil {
 		l.userFaults(place, inEnv, err)
+		return
 	}
+	l.factorsOf(users, place)
 }
 
 func (l *loader) userFaults(place, path string, err error) {
@@ -93,6 +96,9 @@ func (l *loader) warn() {
 		if b.Insecure {
 			say("the certificate of backend " + b.Name + " is not checked: whoever stands between can read and change everything; use ca_file instead")
 		}
+	}
+	if s := l.cfg.SecondFactor.SMTP; s != nil && s.TLS == tlsOff {
+		say("mails with sign-in codes leave this gateway in the clear: set second_factor.smtp.tls to starttls or implicit")
 	}
 	l.warnOfPolicy(say)
 	if !l.cfg.secureInFront() {

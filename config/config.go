@@ -36,6 +36,7 @@ type Config struct {
 	Tokens         Tokens // what routes that say nothing get
 	Drain          Drain
 	UsersFile      string // empty: no users of our own
+	SecondFactor   SecondFactor
 	Backends       []Backend
 	Routes         []Route
 	Policy         []policy.Rule // they compile

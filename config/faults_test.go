@@ -249,7 +249,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_USERS_FILE: there is no file absent: is it mounted, and the path right?",
 		}},
 		{"users file faults", backendVars("GATEHOUSE_USERS_FILE=bad-users.yaml"), "", []string{
-			`bad-users.yaml:5: unknown key "groop"; a user has name, hash, id, email, realm, groups, scopes, admin, kind, permissions, disabled`,
+			`bad-users.yaml:5: unknown key "groop"; a user has name, hash, id, email, realm, groups, scopes, admin, kind, permissions, disabled, second_factor, allow_without_factor`,
 			`bad-users.yaml:1: user #1 "a": only argon2id hashes are taken ($argon2id$v=19$…); make one with gatehouse hash-password`,
 		}},
 		{"users file empty", backendVars("GATEHOUSE_USERS_FILE=empty"), "", []string{"empty: the file is empty"}},

@@ -32,6 +32,7 @@ func Load(environ []string) (*Config, Faults) {
 	l.backends()
 	l.routes()
 	l.policy()
+	l.secondFactor()
 	l.users()
 	if len(l.faults) > 0 {
 		return nil, l.faults

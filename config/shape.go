@@ -44,15 +44,21 @@ func fileShape() shape {
 	route := shape{keys: mapOf("name", "host", "path", "backend", "access_ttl", "refresh_ttl", "refresh_grace", "on_reuse",
 		"logout", "local_auth", "https_only", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
 	route.keys["serve"] = words
-	rule := shape{keys: mapOf("name", "host", "path", "admin", "public", "inject", "deny", "when")}
+	rule := shape{keys: mapOf("name", "host", "path", "admin", "public", "inject", "deny", "require", "when")}
 	for _, k := range []string{"methods", "users", "groups", "scopes"} {
 		rule.keys[k] = words
 	}
+	second := shape{keys: map[string]shape{
+		"smtp":    {keys: mapOf("address", "from", "username", "password_file", "password_env", "tls", "ca_file", "timeout")},
+		"webhook": {keys: mapOf("url", "secret_file", "secret_env", "ca_file", "timeout")},
+	}}
 	return shape{keys: map[string]shape{
 		"backends": {any: &backend},
 		"routes":   {items: &route},
 		"policy":   {items: &rule},
 		"identity": {keys: mapOf("users_file")},
+
+		"second_factor": second,
 	}}
 }
 

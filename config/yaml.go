@@ -33,6 +33,7 @@ type rawFile struct {
 	Identity struct {
 		UsersFile string `yaml:"users_file"`
 	} `yaml:"identity"`
+	SecondFactor rawSecondFactor `yaml:"second_factor"`
 }
 
 type rawBackend struct {

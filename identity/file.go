@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func LoadUsers(path string) (*Users, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, faults := parseUsers(text)
+	users, faults := parseUsers(text, filepath.Dir(path))
 	errs := make([]error, len(faults))
 	for i := range faults {
 		faults[i].Path = path
@@ -62,7 +63,7 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-func parseUsers(text []byte) (*Users, []FileError) {
+func parseUsers(text []byte, dir string) (*Users, []FileError) {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil, []FileError{{Msg: "the file is empty"}}
 	}
@@ -87,7 +88,7 @@ func parseUsers(text []byte) (*Users, []FileError) {
 	if len(faults) > 0 && len(list) == 0 {
 		return nil, faults
 	}
-	users, wrong := build(list)
+	users, wrong := build(list, dir)
 	for _, f := range wrong {
 		faults = append(faults, FileError{Line: lineOf(lines, f.index), Msg: f.text(list)})
 	}
@@ -120,7 +121,13 @@ func userNodes(doc *yaml.Node) ([]*yaml.Node, []FileError) {
 	return top.Content, nil
 }
 
-var userKeys = []string{"name", "hash", "id", "email", "realm", "groups", "scopes", "admin", "kind", "permissions", "disabled"}
+var (
+	userKeys = []string{
+		"name", "hash", "id", "email", "realm", "groups", "scopes", "admin", "kind", "permissions", "disabled",
+		"second_factor", "allow_without_factor",
+	}
+	factorKeys = []string{"methods", "totp_secret_file", "totp_digits", "phone", "email"}
+)
 
 // readUser reads one user. Keys are checked here and not by the YAML library,
 // whose message would name a Go type.
@@ -128,6 +135,17 @@ func readUser(n *yaml.Node, u *User) []FileError {
 	if n.Kind != yaml.MappingNode {
 		return []FileError{{Line: n.Line, Msg: "a user must be a map with name and hash"}}
 	}
+	faults := userFaults(n)
+	if len(faults) > 0 {
+		return faults
+	}
+	if err := n.Load(u); err != nil {
+		return yamlFaults(err)
+	}
+	return nil
+}
+
+func userFaults(n *yaml.Node) []FileError {
 	var faults []FileError
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -138,15 +156,30 @@ func readUser(n *yaml.Node, u *User) []FileError {
 			faults = append(faults, FileError{Line: key.Line, Msg: unknownKey(key.Value)})
 		case hasNull(value):
 			faults = append(faults, FileError{Line: value.Line, Msg: key.Value + " has no value"})
+		case key.Value == "second_factor":
+			faults = append(faults, factorFaults(value)...)
 		}
 	}
-	if len(faults) > 0 {
-		return faults
+	return faults
+}
+
+func factorFaults(n *yaml.Node) []FileError {
+	if n.Kind != yaml.MappingNode {
+		return []FileError{{Line: n.Line, Msg: "second_factor must be a map with methods"}}
 	}
-	if err := n.Load(u); err != nil {
-		return yamlFaults(err)
+	var faults []FileError
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Value == "totp_secret":
+			faults = append(faults, FileError{Line: key.Line, Msg: "secrets are not kept here; name a file that holds it under totp_secret_file"})
+		case !slices.Contains(factorKeys, key.Value):
+			faults = append(faults, FileError{Line: key.Line, Msg: fmt.Sprintf("unknown key %q; second_factor has %s", key.Value, strings.Join(factorKeys, ", "))})
+		case hasNull(value):
+			faults = append(faults, FileError{Line: value.Line, Msg: key.Value + " has no value"})
+		}
 	}
-	return nil
+	return faults
 }
 
 // unknownKey does not repeat what may be a piece of a hash: inside braces an

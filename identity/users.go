@@ -43,6 +43,11 @@ type User struct {
 	// Permissions are those that some vendors ask for by name: "widget".
 	Permissions []string `yaml:"permissions"`
 	Disabled    bool     `yaml:"disabled"` // may not log in, and sessions end
+	// SecondFactor is how the user proves himself a second time. Nil: he does not.
+	SecondFactor *SecondFactor `yaml:"second_factor"`
+	// AllowWithoutFactor names token APIs that cannot ask for a second factor and
+	// let him in by password alone all the same: "ipfabric".
+	AllowWithoutFactor []string `yaml:"allow_without_factor"`
 }
 
 // entry is a user ready to be asked.
@@ -50,6 +55,8 @@ type entry struct {
 	identity token.Identity
 	hash     phc
 	disabled bool
+	factor   *factor // nil: none
+	without  []string
 }
 
 // Users is a set of users. It never changes and is safe for concurrent use.
@@ -62,7 +69,7 @@ type Users struct {
 // NewUsers returns the given users, or an error that joins everything that is
 // wrong with them, one error each. They hash on a Hasher of their own.
 func NewUsers(list []User) (*Users, error) {
-	u, faults := build(list)
+	u, faults := build(list, "")
 	errs := make([]error, len(faults))
 	for i, f := range faults {
 		errs[i] = fmt.Errorf("identity: %s", f.text(list))
@@ -81,8 +88,9 @@ func (u *Users) WithHasher(h *Hasher) *Users {
 	return &c
 }
 
-// The answer to every login that fails, whatever the cause.
-const badLogin = "the user name or the password is wrong"
+// The answer to every login that fails, whatever the cause: the text that session
+// has for it too.
+const badLogin = "Unknown user or wrong password."
 
 // Verify implements session.Verifier for logins by name and password. Errors are
 // *token.Error: BadCredentials, the same for every cause, or Unavailable when
@@ -156,7 +164,9 @@ func (f fault) text(list []User) string {
 	return fmt.Sprintf("user #%d %q: %s", f.index+1, list[f.index].Name, f.msg)
 }
 
-func build(list []User) (*Users, []fault) {
+// build makes users of a list. dir is the folder that names of files are
+// relative to.
+func build(list []User, dir string) (*Users, []fault) {
 	u := &Users{byName: map[string]*entry{}, byID: map[string]*entry{}, hasher: NewHasher(0, 0)}
 	var faults []fault
 	if len(list) == 0 {
@@ -164,7 +174,7 @@ func build(list []User) (*Users, []fault) {
 	}
 	costs := make([]params, 0, len(list))
 	for i, user := range list {
-		e, msgs := newEntry(user)
+		e, msgs := newEntry(user, dir)
 		for _, msg := range append(msgs, u.add(e)...) {
 			faults = append(faults, fault{i, msg})
 		}
@@ -188,8 +198,10 @@ func (u *Users) add(e *entry) []string {
 	return msgs
 }
 
-func newEntry(u User) (*entry, []string) {
+func newEntry(u User, dir string) (*entry, []string) {
 	msgs := checkUser(u)
+	second, wrong := newFactor(u, dir)
+	msgs = append(msgs, wrong...)
 	hash, err := parsePHC(u.Hash)
 	if err != nil {
 		msgs = append(msgs, hashFault(u, err))
@@ -205,6 +217,8 @@ func newEntry(u User) (*entry, []string) {
 		},
 		hash:     hash,
 		disabled: u.Disabled,
+		factor:   second,
+		without:  u.AllowWithoutFactor,
 	}, msgs
 }
 

@@ -89,7 +89,7 @@ func TestFailedLoginsAreAlike(t *testing.T) {
 		"password of 1025":   login("long", strings.Repeat("p", 1025)),
 		"other realm":        {Username: "alice", Password: token.NewSecret("secret"), Realm: "ldap"},
 	}
-	want := token.Error{Kind: token.BadCredentials, Msg: "the user name or the password is wrong"}
+	want := token.Error{Kind: token.BadCredentials, Msg: "Unknown user or wrong password."}
 	for name, g := range grants {
 		id, err := u.Verify(t.Context(), token.NewSID(), g)
 		got, ok := errors.AsType[*token.Error](err)
@@ -295,7 +295,7 @@ func TestUsersFileFaultsHaveLines(t *testing.T) {
 		{"hash in braces", "- {name: a, hash: " + hash + "}\n", "FILE:1: the hash falls apart at its commas; put it in quotes\nFILE:1: the hash falls apart at its commas; put it in quotes"},
 		{"syntax", "- {name: a\n- b", "FILE:3: did not find expected ',' or '}'"},
 		{"two documents", row + "---\n" + row, "FILE: yaml: expected single document, found multiple"},
-		{"unknown key", row + "- name: b\n  hash: " + hash + "\n  group: [x]\n", `FILE:4: unknown key "group"; a user has name, hash, id, email, realm, groups, scopes, admin, kind, permissions, disabled`},
+		{"unknown key", row + "- name: b\n  hash: " + hash + "\n  group: [x]\n", `FILE:4: unknown key "group"; a user has name, hash, id, email, realm, groups, scopes, admin, kind, permissions, disabled, second_factor, allow_without_factor`},
 		{"password", "- name: b\n  password: hunter2\n", "FILE:2: passwords are not kept here; put the output of gatehouse hash-password under hash"},
 		{"null", "- name: b\n  hash: " + hash + "\n  groups: [~]\n", "FILE:3: groups has no value"},
 		{"type", "- name: b\n  hash: " + hash + "\n  admin: maybe\n", "FILE:3: cannot construct !!str `maybe` into bool"},

@@ -139,7 +139,7 @@ type sessions struct {
 func newSessions(f factory) *sessions {
 	s := &sessions{
 		logins: f.counters("logins_total", "Logins at the gateway.", "dialect",
-			"ok", "bad_credentials", "throttled", "local_auth_off", "unavailable", "malformed"),
+			"ok", "bad_credentials", "throttled", "local_auth_off", "unavailable", "malformed", "factor_needed"),
 		refreshes: f.counters("refreshes_total", "Refresh tokens presented to the gateway.", "dialect",
 			"rotated", "grace", "reused", "healed", "expired", "refused", "unavailable"),
 		checks: f.counters("token_checks_total", "Access and API tokens checked.", "dialect",
@@ -169,7 +169,7 @@ func (s *sessions) declare(dialects []string) {
 }
 
 // Login counts a login: ok, bad_credentials, throttled, local_auth_off,
-// unavailable or malformed.
+// unavailable, malformed or factor_needed.
 func (m *Metrics) Login(dialect, outcome string) { m.sessions.logins.inc(dialect, outcome) }
 
 // Refresh counts a refresh: rotated, grace, reused, healed, expired, refused or

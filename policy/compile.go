@@ -11,6 +11,9 @@ import (
 // maxName is the longest name of a rule, in bytes: it becomes a metric label.
 const maxName = 64
 
+// requireFactor is the one demand there is, a value of User.AMR.
+const requireFactor = "otp"
+
 // Compile makes rules ready and returns every fault it finds, each naming its
 // rule; a fault in a when carries expr's message with a caret under the place,
 // on lines of their own. With faults the Rules are the zero value, which refuses
@@ -74,6 +77,7 @@ func compileRule(r Rule, i int) (rule, []error) {
 	ru.when, err = compileWhen(r.When)
 	add(err)
 	ru.answer = Answer{Allowed: !r.Deny, Rule: r.Name, Reason: verdict(r), Public: r.Public, Inject: !r.Deny && (!r.Public || r.Inject)}
+	ru.unmet = Answer{Rule: r.Name, Reason: "refused by rule " + quoteName(r.Name) + ": it requires a second factor, and the caller signed in without one"}
 	return ru, errs
 }
 
@@ -100,6 +104,8 @@ func checkRule(r Rule) []error {
 	add(r.Inject && !r.Public, "inject belongs to public rules: other rules inject anyway, and a deny rule lets nothing pass")
 	add(r.Public && (len(r.Users)+len(r.Groups)+len(r.Scopes) > 0 || r.Admin),
 		"public excludes users, groups, scopes and admin, which nobody has who is not signed in")
+	add(r.Require != "" && r.Require != requireFactor, fmt.Sprintf("require %q is not known: there is otp, a second factor", r.Require))
+	add(r.Require != "" && (r.Public || r.Deny), "require belongs to rules that let signed-in callers pass, neither public nor deny")
 	add(slices.Contains(slices.Concat(r.Users, r.Groups, r.Scopes), ""), "users, groups and scopes must not hold empty names")
 	add(r.empty(), "an empty list of methods, users, groups or scopes holds for nobody: leave it out for any")
 	for _, m := range r.Methods {

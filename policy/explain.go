@@ -25,7 +25,7 @@ func (r Rules) Explain(q Question) []Step {
 		case err != nil:
 			return append(steps, Step{Rule: ru.Name, Why: ru.undecided(err).Reason})
 		case m == missNone:
-			return append(steps, Step{Rule: ru.Name, Matched: true, Why: ru.answer.Reason})
+			return append(steps, Step{Rule: ru.Name, Matched: true, Why: ru.decide(q.User).Reason})
 		}
 		steps = append(steps, Step{Rule: ru.Name, Why: ru.why(m, &q)})
 	}

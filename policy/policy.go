@@ -49,6 +49,11 @@ type Rule struct {
 	Inject bool `yaml:"inject"`
 	// Deny refuses what matches.
 	Deny bool `yaml:"deny"`
+	// Require is a demand and no condition: a caller whom the rule matches and who
+	// has not met it is refused, whatever the rules below say. "otp": a second
+	// factor was proved when the caller signed in, or when the session was opened
+	// that made his API token.
+	Require string `yaml:"require"`
 	// When is a further condition, in the language of github.com/expr-lang/expr.
 	// It knows user.name, .id, .email, .realm, .groups, .scopes, .admin (zero for
 	// a caller who is not signed in), request.method, .path, .host, .ip, and
@@ -63,6 +68,7 @@ type User struct {
 	Name, ID, Email, Realm string
 	Groups, Scopes         []string
 	Admin                  bool
+	AMR                    []string // how he proved himself, RFC 8176
 }
 
 // Question is one request. Path must be the bytes that go to the backend,
@@ -93,6 +99,7 @@ type rule struct {
 	path   pathPattern
 	when   condition
 	answer Answer // what is answered when it matches
+	unmet  Answer // and when it does but Require is not met
 }
 
 // SignedIn returns what holds when there is no policy: callers who are signed in
@@ -123,10 +130,18 @@ func (r Rules) Decide(q Question) Answer {
 		case err != nil:
 			return r.rules[i].undecided(err)
 		case miss == missNone:
-			return r.rules[i].answer
+			return r.rules[i].decide(q.User)
 		}
 	}
 	return Answer{Reason: noRule(q.User)}
+}
+
+// decide answers for a caller whom the rule matches.
+func (r *rule) decide(u *User) Answer {
+	if r.Require != "" && (u == nil || !slices.Contains(u.AMR, r.Require)) {
+		return r.unmet
+	}
+	return r.answer
 }
 
 func noRule(u *User) string {

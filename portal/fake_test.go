@@ -21,6 +21,10 @@ type sessions struct {
 	logins []token.Grant
 	down   bool         // nothing can be asked
 	deny   *token.Error // what every login answers
+	// Of the second factor: what is asked for; none: nothing.
+	method string
+	status string // of an approval
+	resume []token.Grant
 }
 
 func newSessions() *sessions { return &sessions{live: map[token.SID]bool{}} }
@@ -47,6 +51,40 @@ func (f *sessions) Login(_ context.Context, _ *session.Issuer, kind session.Kind
 		return token.Set{}, token.Fail(token.Internal, "wrong kind", nil)
 	case g.Username != "alice" || g.Password.Reveal() != "secret":
 		return token.Set{}, token.Fail(token.BadCredentials, "No.", nil)
+	case f.method != "":
+		return token.Set{}, f.asks()
+	}
+	_, access := f.open()
+	return token.Set{Access: token.NewSecret(access)}, nil
+}
+
+func (f *sessions) asks() *token.Error {
+	return &token.Error{Kind: token.FactorNeeded, Challenge: &token.Challenge{
+		Challenge: "otp", Method: f.method, Status: "pending", Ticket: token.NewSecret("TICKET"),
+	}}
+}
+
+func (f *sessions) Resume(_ context.Context, _ *session.Issuer, ticket token.Secret, g token.Grant) (token.Set, error) {
+	f.resume = append(f.resume, g)
+	e := f.asks()
+	switch {
+	case f.down:
+		return token.Set{}, errDown
+	case f.deny != nil:
+		return token.Set{}, f.deny
+	case ticket.Reveal() != "TICKET":
+		return token.Set{}, token.Fail(token.InvalidAccess, "No.", nil)
+	case g.Factor == nil || g.Factor.Response.IsZero():
+		switch f.status {
+		case "success":
+		case "denied":
+			return token.Set{}, token.Fail(token.Denied, "No.", nil)
+		default:
+			return token.Set{}, e
+		}
+	case g.Factor.Response.Reveal() != "123456":
+		e.Kind = token.BadCredentials
+		return token.Set{}, e
 	}
 	_, access := f.open()
 	return token.Set{Access: token.NewSecret(access)}, nil

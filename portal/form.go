@@ -12,14 +12,15 @@ import (
 
 const maxForm = 64 << 10 // bytes of a form's body
 
-// form is the sign-in form as it was sent.
+// form is the sign-in form as it was sent, or that of the second factor.
 type form struct {
 	username string
 	password token.Secret
+	code     token.Secret
 	returnTo string // not checked yet
 }
 
-// readForm reads a sign-in form from the body alone, never from the URL, which
+// readForm reads a form from the body alone, never from the URL, which
 // ends up in logs. Failures are *token.Error of kind UnsupportedMedia, TooLarge
 // and Malformed.
 func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
@@ -54,6 +55,7 @@ func parseForm(body string) (form, error) {
 	return form{
 		username: fields.Get("username"),
 		password: token.NewSecret(fields.Get("password")),
+		code:     token.NewSecret(fields.Get("code")),
 		returnTo: fields.Get("return_to"),
 	}, nil
 }

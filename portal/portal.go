@@ -1,5 +1,5 @@
-// Package portal serves the HTML pages of the gateway: sign-in, sign-out, the
-// page after it, and errors shown to people. There is no script on any of them;
+// Package portal serves the HTML pages of the gateway: sign-in, second factor,
+// sign-out, the page after it, and errors shown to people. There is no script on any of them;
 // everything is compiled into the binary.
 //
 // A browser that signs in gets one cookie, CookieName, with an opaque access
@@ -33,6 +33,9 @@ const DefaultBasePath = "/.gatehouse"
 type Sessions interface {
 	// Login proves the grant and opens a session.
 	Login(ctx context.Context, iss *session.Issuer, kind session.Kind, g token.Grant) (token.Set, error)
+	// Resume goes on with a sign-in that a Login of kind portal left at a second
+	// factor, by the Ticket of its Challenge.
+	Resume(ctx context.Context, iss *session.Issuer, ticket token.Secret, g token.Grant) (token.Set, error)
 	// Check finds the session of an access token made by one of the issuers.
 	Check(ctx context.Context, issuers []*session.Issuer, access token.Secret) (*session.Session, error)
 	// End ends a session. One that has ended before is no error.
@@ -113,8 +116,8 @@ type site struct {
 	title string
 }
 
-// Handler returns the pages of one route: GET and POST sign-in, POST sign-out,
-// GET signed-out, and the style sheet, all in the base path. title names what
+// Handler returns the pages of one route: GET and POST sign-in, GET and POST
+// second-factor, POST sign-out, GET signed-out, and the style sheet, all in the base path. title names what
 // lies behind the gate, for people. Requests for a path outside Owns are 404.
 //
 // A person who is signed in already is sent from the sign-in page straight to
@@ -134,6 +137,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch page {
 	case "/sign-in":
 		s.only(w, r, s.signIn, http.MethodGet, http.MethodHead, http.MethodPost)
+	case factorPath:
+		s.only(w, r, s.secondFactor, http.MethodGet, http.MethodPost)
 	case "/sign-out":
 		s.only(w, r, s.signOut, http.MethodPost)
 	case "/signed-out":

@@ -19,6 +19,7 @@ const (
 	msgIncomplete  = "Enter both user name and password."
 	msgUnavailable = "Signing in is not possible just now. Nothing is wrong with what you entered; try again in a moment."
 	msgAuthOff     = "Signing in with a password is switched off for this system. API tokens still work; for anything else ask its operator."
+	msgFactor      = "This account needs a second factor, which cannot be asked for here. Ask the operator of the system."
 	msgTwoCookies  = "Your browser sent two different sign-in cookies, so it cannot be known which is yours. Both were removed: sign in again."
 	msgTryAgain    = "It cannot be checked just now whether you are signed in. You have not been signed out; try again in a moment."
 	msgInternal    = "The gateway has failed. Try again; if it happens again, tell the operator the request number."
@@ -43,7 +44,7 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 		s.render(w, http.StatusForbidden, "insecure", s.frame("Sign-in needs https"))
 		return
 	}
-	cookies := cookieValues(r)
+	cookies := cookieValues(r, CookieName)
 	if len(cookies) > 1 {
 		expireCookie(w)
 		s.ErrorPage(w, r, http.StatusBadRequest, msgTwoCookies, "")
@@ -129,6 +130,10 @@ func (s *site) submit(w http.ResponseWriter, r *http.Request, old token.Secret) 
 	set, err := s.o.Sessions.Login(r.Context(), s.iss, session.KindPortal, token.Grant{
 		Op: token.OpLogin, Username: f.username, Password: f.password, Address: s.o.ClientIP(r),
 	})
+	if e, ok := errors.AsType[*token.Error](err); ok && e.Challenge != nil && !e.Challenge.Ticket.IsZero() {
+		s.askFactor(w, e.Challenge, page.ReturnTo)
+		return
+	}
 	if err != nil {
 		s.rejected(w, r, page, err)
 		return
@@ -161,6 +166,8 @@ func (s *site) rejected(w http.ResponseWriter, r *http.Request, page signInPage,
 	switch token.KindOf(err) {
 	case token.BadCredentials, token.Missing, token.Malformed, token.Denied:
 		page.Problem, page.Invalid = msgWrong, true
+	case token.FactorNeeded:
+		page.Problem = msgFactor
 	case token.LocalAuthOff:
 		status, page.Problem, page.Off = http.StatusForbidden, msgAuthOff, true
 	case token.Throttled:

@@ -13,7 +13,7 @@ const endReason = "logout"
 // changes neither. Of several different cookies each one's session ends: who
 // wants to be out is out.
 func (s *site) signOut(w http.ResponseWriter, r *http.Request) {
-	for _, value := range cookieValues(r) {
+	for _, value := range cookieValues(r, CookieName) {
 		if err := s.end(r, token.NewSecret(value)); err != nil {
 			s.unsure(w, r, err)
 			return

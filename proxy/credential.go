@@ -16,6 +16,10 @@ import (
 // it to Secure, Path=/ and no Domain.
 var portalCookie = dialect.Cookie{Name: "__Host-gatehouse"}
 
+// factorCookie is the cookie of a browser sign-in that is not complete. It is no
+// credential, and no business of a backend's.
+var factorCookie = dialect.Cookie{Name: "__Host-gatehouse-factor"}
+
 // carried is a carrier with the issuer whose credentials it holds.
 type carried struct {
 	dialect.Carried
@@ -206,6 +210,7 @@ func (p *Proxy) question(x *exchange) policy.Question {
 		q.User = &policy.User{
 			Name: s.Identity.Name, ID: s.Identity.ID, Email: s.Identity.Email, Realm: s.Identity.Realm,
 			Groups: s.Identity.Groups, Scopes: s.Scopes, Admin: s.Identity.Admin,
+			AMR: s.AMR,
 		}
 	}
 	return q

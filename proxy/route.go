@@ -94,9 +94,9 @@ func (p *Proxy) passage(rt *Route) *passage {
 	}
 	ps.carriers = append(ps.carriers, carried{dialect.Carried{Carrier: portalCookie, Use: dialect.UseAccess, Cookie: true}, rt.Portal})
 	slices.SortStableFunc(ps.carriers, func(a, b carried) int { return cmp.Compare(precedence(a), precedence(b)) })
-	ps.strip = append(ps.strip, portalCookie)
+	ps.strip = append(ps.strip, portalCookie, factorCookie)
 	ps.folded = append(ps.folded, "authorization")
-	ps.own[strings.ToLower(portalCookie.Name)] = true
+	ps.own[strings.ToLower(portalCookie.Name)], ps.own[strings.ToLower(factorCookie.Name)] = true, true
 	if rt.Spoken != nil {
 		ps.keepOff(rt.Spoken)
 	}

@@ -17,6 +17,9 @@ const (
 	// rollNames and rollEnds are the sorted sets of all who have sessions, by name
 	// and by the end of the last one.
 	rollNames, rollEnds = "gh:{owners}:name", "gh:{owners}:end"
+	// pendingPushes is the sorted set of requests for approval that nobody has
+	// decided about. They are few, and all in one slot: operators list them all.
+	pendingPushes = "gh:{push}:pending"
 )
 
 // sessionKey is the hash of one session.
@@ -40,3 +43,12 @@ func endKey(owner string) string { return "gh:{u:" + owner + "}:end" }
 
 // failuresKey is the list of an account's or address's failed logins.
 func failuresKey(digest string) string { return "gh:{t:" + digest + "}" }
+
+// factorKey is the hash of what a user's second factor needs.
+func factorKey(user string) string { return "gh:{f:" + user + "}" }
+
+// pushKey is the hash of one request for approval.
+func pushKey(id string) string { return "gh:{push}:" + id }
+
+// userPushesKey is the sorted set of a user's requests for approval.
+func userPushesKey(user string) string { return "gh:{push}:user:" + user }

@@ -23,6 +23,7 @@ import (
 // ownScripts are those behind session's stores.
 var ownScripts = []*redis.Script{
 	createScript, rotateScript, touchScript, revokeScript, indexAddScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
+	factorIssueScript, factorWithdrawScript, factorTryScript, pushOpenScript, pushSettleScript, pushCloseScript,
 }
 
 func TestSessionsKeepTheContractOnRedis(t *testing.T) {
@@ -62,6 +63,7 @@ func subject(t testing.TB, addr, password string) sessiontest.Subject {
 	}
 	return sessiontest.Subject{
 		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Feed: c.Feed(),
+		Tries: c.Factors(), Pushes: c.Factors(),
 		LoseReplies: p.arm,
 	}
 }

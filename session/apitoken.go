@@ -38,7 +38,7 @@ func (m *Manager) CreateAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 	}
 	rec := Record{
 		SID: token.NewSID(), Identity: by.Identity,
-		Origin: Origin{Kind: KindAPIToken, Issuer: iss.Name, Source: iss.Source},
+		Origin: Origin{Kind: KindAPIToken, Issuer: iss.Name, Source: iss.Source, AMR: by.AMR},
 		API:    &TokenData{ID: req.ID, Description: req.Description, Scopes: req.Scopes, Expires: req.Expires},
 	}
 	if req.Scopes == nil {

@@ -113,7 +113,7 @@ func (m *Manager) knownBasic(ctx context.Context, iss *Issuer, key string) (s *S
 func (m *Manager) openBasic(ctx context.Context, iss *Issuer, key string, g token.Grant) (*Session, error) {
 	rec, err := m.open(ctx, iss, KindBasic, g)
 	m.o.Recorder.Login(iss.Dialect, loginOutcome(err))
-	if isKind(err, token.BadCredentials) {
+	if isKind(err, token.BadCredentials) || isKind(err, token.FactorNeeded) {
 		m.doors.basic.put(key, &basic{until: m.now() + int64(basicRefused), err: err})
 	}
 	if err != nil {

@@ -252,7 +252,10 @@ func restarts(i *Issuer, k Kind) time.Duration {
 }
 
 func newSession(r *Record, id token.Identity, expires int64) *Session {
-	s := &Session{SID: r.SID, Kind: r.Origin.Kind, Issuer: r.Origin.Issuer, Source: r.Origin.Source, Identity: id, Scopes: id.Scopes}
+	s := &Session{
+		SID: r.SID, Kind: r.Origin.Kind, Issuer: r.Origin.Issuer, Source: r.Origin.Source,
+		Identity: id, Scopes: id.Scopes, AMR: r.Origin.AMR,
+	}
 	if r.API != nil {
 		s.Scopes = common(r.API.Scopes, id.Scopes)
 	}

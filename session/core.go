@@ -12,12 +12,15 @@ type codes struct {
 	refresh, access, api seal.MAC // of tokens
 	chosen               seal.MAC // digests of API tokens whose text a caller chose
 	failures             seal.MAC // digests of accounts and addresses
+	factorCode           seal.MAC // digests of codes that were sent
+	push                 seal.MAC // of the names of requests for approval
 }
 
 func newCodes(k *seal.Keyring) codes {
 	return codes{
 		refresh: k.MAC("core refresh"), access: k.MAC("core access"), api: k.MAC("api token"),
 		chosen: k.MAC("chosen api token"), failures: k.MAC("login failures"),
+		factorCode: k.MAC("factor code"), push: k.MAC("push session"),
 	}
 }
 

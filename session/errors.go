@@ -12,6 +12,12 @@ import (
 var (
 	errBadCredentials  = token.Fail(token.BadCredentials, "Unknown user or wrong password.", nil)
 	errLocalAuthOff    = token.Fail(token.LocalAuthOff, "Signing in by password is switched off here. Use an API token.", nil)
+	errFactorNeeded    = token.Fail(token.FactorNeeded, "A second factor is needed, which cannot be asked for here.", nil)
+	errNoSuchChallenge = token.Fail(token.NotFound, "There is no such challenge, or it is over.", nil)
+	errDecided         = token.Fail(token.Gone, "The challenge is decided or over.", nil)
+	errNotApproved     = token.Fail(token.Denied, "The sign-in was not approved.", nil)
+	errBadTicket       = token.Fail(token.InvalidAccess, "The sign-in has not begun here. Begin again.", nil)
+	errOldTicket       = token.Fail(token.ExpiredAccess, "The sign-in took too long. Begin again.", nil)
 	errInvalidAccess   = token.Fail(token.InvalidAccess, "The access token is not valid, or its session has ended. Log in again.", nil)
 	errExpiredAccess   = token.Fail(token.ExpiredAccess, "The access token has expired. Refresh it.", nil)
 	errInvalidRefresh  = token.Fail(token.InvalidRefresh, "The refresh token is not valid any more. Log in again.", nil)

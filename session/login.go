@@ -19,8 +19,10 @@ const (
 // KindPortal, and mints its tokens. A portal session has only an access token,
 // whose life of iss.RefreshTTL starts again with use.
 //
-// Errors are *token.Error: BadCredentials, LocalAuthOff, Throttled and
-// Unavailable, the last two with RetryAfter, or what the Verifier says.
+// Errors are *token.Error: BadCredentials, LocalAuthOff, FactorNeeded, Throttled
+// and Unavailable, the last two with RetryAfter, or what the Verifier says.
+// FactorNeeded has a Challenge where the issuer can ask, and for KindPortal a
+// Ticket in it, with which Resume goes on.
 func (m *Manager) Login(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (token.Set, error) {
 	set, err := m.login(ctx, iss, kind, g)
 	m.o.Recorder.Login(iss.Dialect, loginOutcome(err))
@@ -32,6 +34,11 @@ func (m *Manager) login(ctx context.Context, iss *Issuer, kind Kind, g token.Gra
 	if err != nil {
 		return token.Set{}, err
 	}
+	return m.handOut(ctx, iss, rec)
+}
+
+// handOut mints the tokens of a new session, or ends it again.
+func (m *Manager) handOut(ctx context.Context, iss *Issuer, rec Record) (token.Set, error) {
 	if err := m.bound(ctx, &rec); err != nil {
 		return token.Set{}, m.abandon(ctx, &rec, err)
 	}
@@ -51,10 +58,11 @@ func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Gran
 	if err != nil {
 		return Record{}, err
 	}
-	rec := Record{
-		SID: sid, Identity: id,
-		Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: []string{"pwd"}},
+	amr, err := m.secondFactor(ctx, iss, kind, id, g)
+	if err != nil {
+		return Record{}, m.halfProved(ctx, iss, kind, id, g, err)
 	}
+	rec := Record{SID: sid, Identity: id, Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: amr}}
 	if rec, err = m.create(ctx, rec, lifeOf(iss, kind)); err != nil && iss.Backend != nil {
 		iss.Backend.End(sid) // the Verifier logged in there
 	}
@@ -95,19 +103,8 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		}
 		defer leave()
 	}
-	var wait time.Duration
-	err := m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
-		wait, err = m.o.Throttle.Allow(ctx, account, address)
-		return err
-	})
-	if err != nil {
+	if err := m.allowed(ctx, account, address); err != nil {
 		return token.Identity{}, err
-	}
-	if wait > 0 {
-		return token.Identity{}, &token.Error{
-			Kind: token.Throttled, RetryAfter: wait,
-			Msg: "Too many failed logins. Wait and try again.",
-		}
 	}
 	id, err := iss.Verifier.Verify(ctx, sid, g)
 	if err == nil && iss.Permit != nil {
@@ -125,6 +122,25 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		m.countFailure(ctx, account, address)
 	}
 	return token.Identity{}, err
+}
+
+// allowed asks the throttle.
+func (m *Manager) allowed(ctx context.Context, account, address string) error {
+	var wait time.Duration
+	err := m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
+		wait, err = m.o.Throttle.Allow(ctx, account, address)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return &token.Error{
+			Kind: token.Throttled, RetryAfter: wait,
+			Msg: "Too many failed logins. Wait and try again.",
+		}
+	}
+	return nil
 }
 
 func (m *Manager) countFailure(ctx context.Context, account, address string) {
@@ -262,7 +278,7 @@ func loginOutcome(err error) string {
 		return "ok"
 	}
 	switch k := token.KindOf(err); k {
-	case token.BadCredentials, token.Throttled, token.LocalAuthOff, token.Malformed:
+	case token.BadCredentials, token.Throttled, token.LocalAuthOff, token.Malformed, token.FactorNeeded:
 		return k.String()
 	}
 	return "unavailable"

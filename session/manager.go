@@ -35,7 +35,10 @@ type Options struct {
 	Roll      Roll // nil: nobody can list users and their sessions
 	Keyring   *seal.Keyring
 	Throttle  Throttle
-	Directory Directory    // nil: identities are not re-read, they stay as proved at login
+	Directory Directory // nil: identities are not re-read, they stay as proved at login
+	Factors   Factors   // nil: nobody has a second factor
+	Tries     Tries     // needed with Factors, as is Pushes
+	Pushes    Pushes
 	Recorder  Recorder     // nil: nobody is told
 	Log       *slog.Logger // nil: nothing is logged
 

@@ -43,6 +43,9 @@ type Session struct {
 	// an API token.
 	Scopes  []string
 	Expires time.Time // of the access credential; zero: not by itself
+	// AMR is how the user proved himself, RFC 8176: pwd, and otp after a second
+	// factor. An API token has that of the session it was made from.
+	AMR []string
 }
 
 // Issuer is what the rules need to know of the dialect profile, on one route,
@@ -124,7 +127,7 @@ type Throttle interface {
 
 // Recorder is told what happened, for metrics. Outcomes are from closed lists.
 type Recorder interface {
-	Login(dialect, outcome string)      // ok, bad_credentials, throttled, local_auth_off, unavailable, malformed
+	Login(dialect, outcome string)      // ok, bad_credentials, throttled, local_auth_off, unavailable, malformed, factor_needed
 	Refresh(dialect, outcome string)    // rotated, grace, reused, healed, expired, refused, unavailable
 	Opened()                            // a session was opened
 	Ended(reason string)                // logout, reuse, revoked, evicted, user_gone, backend_dead

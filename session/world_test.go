@@ -106,7 +106,7 @@ func (p *people) Verify(_ context.Context, _ token.SID, g token.Grant) (token.Id
 	case p.down:
 		return token.Identity{}, token.Fail(token.Unavailable, "down", nil)
 	case g.Password.Reveal() != "right":
-		return token.Identity{}, token.Fail(token.BadCredentials, "no", nil)
+		return token.Identity{}, token.Fail(token.BadCredentials, "Unknown user or wrong password.", nil)
 	}
 	return p.identity(g.Username), nil
 }

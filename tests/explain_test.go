@@ -8,6 +8,7 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 	conf := good(t).with(
 		"BACKEND_USERNAME", serviceUser, "BACKEND_PASSWORD", servicePassword, "USERS_FILE", usersFile(t),
 		"CONFIG", writeFile(t, "gatehouse.yaml", `policy:
+  - {path: /api/safe/**, require: otp}
   - {path: /api/**, methods: [GET], scopes: [read]}
   - {path: /api/**, when: user.admin}
 `))
@@ -20,6 +21,8 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 		{[]string{"POST", "/api/v7.0/snapshots", "--user", "root"}, []string{"root", "allowed"}},
 		{[]string{"GET", "https://gate.test/other", "--user", "root"}, []string{"root", "denied"}},
 		{[]string{"GET", "/api/v7.0/snapshots"}, []string{"anonymous", "denied"}},
+		{[]string{"GET", "/api/safe/x", "--user", "rita"}, []string{"rita", "denied", "second factor"}},
+		{[]string{"GET", "/api/safe/x", "--user", "rita", "--otp"}, []string{"rita", "allowed"}},
 	} {
 		o := runCommand(t, conf, 0, append([]string{"explain"}, tt.args...)...)
 		if o.code != 0 || o.line(tt.want...) == "" {

@@ -91,6 +91,7 @@ type Challenge struct {
 	Session   string // names the challenge; empty: nothing has to be named
 	Status    string // pending; of a poll also success and what else ends it
 	Response  Secret // of a poll that succeeded: what to answer with
+	Ticket    Secret // for the sign-in page alone: that the password was proved; never sent by an API
 }
 
 // Factor is a caller's answer to a Challenge.

@@ -16,6 +16,8 @@ type Subject struct {
 	Throttle session.Throttle
 	Keys     session.KeyStore
 	Feed     session.Feed
+	Tries    session.Tries
+	Pushes   session.Pushes
 	// LoseReplies makes the next call of each changing method do its work and
 	// lose its reply once, whether the store's client then repeats it by itself or
 	// the caller sees an error.
@@ -56,6 +58,15 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"ThrottleAtTenAndEleven", testThrottle},
 		{"KeysFirstWriterWins", testKeys},
 		{"FeedReachesAll", testFeed},
+		{"FiveWrongAnswersAndNoSixth", testWrongAnswers},
+		{"TimeStepOnce", testStepOnce},
+		{"SentCodeOnce", testSentCode},
+		{"CodesAreSentSeldom", testSendRate},
+		{"ParallelTriesPassOnce", testParallelTries},
+		{"FactorLostReplies", testFactorLostReplies},
+		{"PushGoesOneWay", testPush},
+		{"PushEnds", testPushEnds},
+		{"PushesOfAUser", testPushesOfUser},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}

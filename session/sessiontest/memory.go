@@ -22,7 +22,8 @@ const (
 	closedKeep = 10 * time.Minute
 )
 
-// Memory is session's Store, Index, Roll, Throttle, KeyStore and Feed in memory. Its
+// Memory is session's Store, Index, Roll, Throttle, KeyStore, Feed, Tries and Pushes
+// in memory. Its
 // clock is time.Now, so it works inside testing/synctest. It is safe for
 // concurrent use.
 type Memory struct {
@@ -31,6 +32,7 @@ type Memory struct {
 	lists    map[string]map[token.SID]membership // by owner
 	roll     map[session.Owner]time.Time         // the end of each
 	failures map[string][]time.Time              // by account or address
+	factors  factors
 	manifest string
 	follow   map[chan session.Event]struct{}
 	down     bool
@@ -60,7 +62,8 @@ type note struct {
 func NewMemory() *Memory {
 	return &Memory{
 		rows: map[token.SID]*row{}, lists: map[string]map[token.SID]membership{},
-		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
+		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{},
+		factors: factors{users: map[string]*factorRow{}, pushes: map[string]*pushRow{}}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
 	}
 }
 
@@ -76,7 +79,7 @@ func (m *Memory) SetDown(down bool) {
 func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, method := range []string{"create", "rotate", "touch", "revoke", "add", "enlist", "settle"} {
+	for _, method := range []string{"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "issue", "try", "open push", "settle push", "close pushes"} {
 		m.lose[method] = true
 	}
 }

@@ -9,6 +9,8 @@ import (
 func TestMemoryKeepsTheContract(t *testing.T) {
 	sessiontest.Run(t, func(testing.TB) sessiontest.Subject {
 		m := sessiontest.NewMemory()
-		return sessiontest.Subject{Store: m, Index: m, Roll: m, Throttle: m, Keys: m, Feed: m, LoseReplies: m.LoseReplies}
+		return sessiontest.Subject{
+			Store: m, Index: m, Roll: m, Throttle: m, Keys: m, Feed: m, Tries: m, Pushes: m, LoseReplies: m.LoseReplies,
+		}
 	})
 }
