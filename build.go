@@ -31,6 +31,7 @@ type stores struct {
 	roll     session.Roll
 	throttle session.Throttle
 	keys     session.KeyStore
+	codes    session.Codes
 	feed     session.Feed
 	tries    session.Tries
 	pushes   session.Pushes
@@ -82,10 +83,10 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	g.sessions = session.NewManager(opts)
 	b := &builder{
 		cfg: cfg, outside: o, ring: ring, keys: keys, gateway: g, edge: proxy.NewEdge(cfg.TrustedProxies, cfg.PublicURL),
-		made: map[string]made{},
+		clients: clients(cfg), made: map[string]made{},
 	}
 	b.portal = portal.New(portal.Options{
-		Sessions: g.sessions, BasePath: cfg.PagesPath, ClientIP: b.edge.ClientIP, Insecure: b.edge.Insecure, Log: o.log,
+		Sessions: g.sessions, BasePath: cfg.PagesPath, ClientIP: b.edge.ClientIP, Insecure: b.edge.Insecure, Outward: b.outward, Log: o.log,
 	})
 	routes, err := b.routes()
 	if err != nil {
@@ -136,7 +137,7 @@ func rules(cfg *config.Config) (policy.Rules, error) {
 func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) (session.Options, error) {
 	opts := session.Options{
 		Store: o.stores.sessions, Feed: o.stores.feed, Index: o.stores.index, Roll: o.stores.roll, Keyring: ring, Throttle: o.stores.throttle,
-		Factors: o.factors, Tries: o.stores.tries, Pushes: o.stores.pushes,
+		Codes: o.stores.codes, Factors: o.factors, Tries: o.stores.tries, Pushes: o.stores.pushes,
 		Recorder: o.metrics, Log: o.log, DegradedFor: cfg.DegradedFor,
 	}
 	if o.users == nil {
@@ -178,7 +179,9 @@ type builder struct {
 	gateway *gateway
 	edge    *proxy.Edge
 	portal  *portal.Portal
+	clients *session.Clients
 	made    map[string]made
+	served  []*dialect.Dialect // on some route
 }
 
 // made is a backend that some route leads to already.
@@ -219,7 +222,7 @@ func (b *builder) backend(c config.Backend) error {
 		return err
 	}
 	m.backend = upstream.New(upstream.Config{
-		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Transport: transport,
+		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Client: client(c), Transport: transport,
 		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static),
 	})
@@ -243,7 +246,7 @@ func account(a *config.Account) *upstream.Account {
 		return nil
 	}
 	return &upstream.Account{
-		Username: a.Username, Password: a.Password, APIToken: a.APIToken, ClientID: a.ClientID, ClientSecret: a.ClientSecret,
+		Username: a.Username, Password: a.Password, APIToken: a.APIToken,
 		TOTPSecret: a.TOTPSecret, ApplicationToken: a.ApplicationToken,
 	}
 }
@@ -303,7 +306,7 @@ func (b *builder) route(c config.Route) (*proxy.Route, error) {
 func (b *builder) serve(name string, t config.Tokens, base session.Issuer) (proxy.Served, error) {
 	d, err := dialect.Open(name, dialect.Settings{
 		AccessTTL: t.AccessTTL, RefreshTTL: t.RefreshTTL, RefreshLength: t.RefreshLength,
-		MissingTokenCode: t.MissingTokenCode, LocalAuthOff: t.LocalAuthOff, HTTPSOnly: t.HTTPSOnly,
+		MissingTokenCode: t.MissingTokenCode, LocalAuthOff: t.LocalAuthOff, HTTPSOnly: t.HTTPSOnly, VendorDiscovery: t.VendorDiscovery,
 	})
 	if err != nil {
 		return proxy.Served{}, err
@@ -313,6 +316,14 @@ func (b *builder) serve(name string, t config.Tokens, base session.Issuer) (prox
 	iss.AccessTTL, iss.RefreshTTL = d.Tokens.AccessTTL, d.Tokens.RefreshTTL
 	iss.Rotates, iss.VoidsAccess = d.Tokens.Rotates, d.Tokens.VoidsAccess
 	iss.Shape, iss.SecondFactor, iss.Permit = d.Shape(b.keys.For(d.Name, iss.Source)), d.SecondFactor, d.Permit
+	iss.DefaultRealm = t.DefaultRealm
+	if d.Clients {
+		iss.Clients = b.clients
+	}
+	if mint := d.Tokens.MintID; mint != nil {
+		iss.MintID = func(id token.IDToken) (token.Secret, error) { return mint(b.keys, id) }
+	}
+	b.served = append(b.served, d)
 	return proxy.Served{Dialect: d, Issuer: &iss}, nil
 }
 

@@ -125,13 +125,27 @@ func demoConfig(places []demo.Place) (*config.Config, error) {
 		}
 		cfg.Backends = append(cfg.Backends, config.Backend{
 			Name: at.Name, URL: u, Speak: at.Dialect,
-			Account: &config.Account{Username: demo.Service.Name, Password: token.NewSecret(demo.Service.Password)},
+			Account:  &config.Account{Username: demo.Service.Name, Password: token.NewSecret(demo.Service.Password)},
+			ClientID: at.Client.ID, ClientSecret: token.NewSecret(at.Client.Secret),
 		})
+		cfg.Clients = append(cfg.Clients, demoClients(at.Client)...)
 		cfg.Routes = append(cfg.Routes, config.Route{
 			Name: at.Name, Host: at.Host(), Path: "/", Backend: at.Name, Serve: []string{at.Dialect}, Tokens: tokens,
 		})
 	}
 	return cfg, nil
+}
+
+// demoClients are those of the gateway, and those of the simulated backend: the
+// demo uses one for both.
+func demoClients(c demo.Client) []config.Client {
+	if c.ID == "" {
+		return nil
+	}
+	return []config.Client{{
+		ID: c.ID, Secret: token.NewSecret(c.Secret), Grants: []string{session.GrantPassword, session.GrantRefresh},
+		Scopes: []string{"read"}, AccessTTL: time.Hour,
+	}}
 }
 
 func demoUsers(list []demo.User) (*identity.Users, error) {
@@ -192,7 +206,7 @@ func startSimulation(ctx context.Context, sim demo.Simulation, addr string, log 
 
 func simulationConfig(sim demo.Simulation) *config.Config {
 	return &config.Config{
-		PagesPath: "/.gatehouse", DegradedFor: time.Minute,
+		PagesPath: "/.gatehouse", DegradedFor: time.Minute, Clients: demoClients(sim.Client),
 		Backends: []config.Backend{{Name: "resources", URL: &url.URL{Scheme: "http", Host: "resources.localhost"}, Speak: "none"}},
 		Routes:   []config.Route{{Name: "resources", Path: "/", Backend: "resources", Serve: []string{sim.Dialect}}},
 	}

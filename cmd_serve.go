@@ -199,7 +199,7 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 func storesOf(c *redisstore.Client) stores {
 	sessions, backends, factors := c.Sessions(), c.Backends(), c.Factors()
 	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), feed: c.Feed(),
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: c.Feed(),
 		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends,
 	}
 }

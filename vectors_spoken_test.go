@@ -24,6 +24,7 @@ func TestSpokenVectors(t *testing.T) {
 		warmKeys(t, keys)
 		for _, v := range f.Spoken {
 			t.Run(v.ID, func(t *testing.T) {
+				left(t, v.ID)
 				synctest.Test(t, func(t *testing.T) { runSpoken(t, f, v, keys) })
 			})
 		}
@@ -38,6 +39,7 @@ func runSpoken(t *testing.T, f vectors.File, v vectors.Spoken, keys session.KeyS
 		Drain: config.Drain{Timeout: time.Second, LogoutBackends: true},
 		Backends: []config.Backend{{
 			Name: "backend", URL: &url.URL{Scheme: "https", Host: "backend.test"}, Speak: f.Family.Name + "/" + profileOf(v), Account: accountOf(v),
+			ClientID: v.Upstream.ClientID, ClientSecret: token.NewSecret(v.Upstream.ClientSecret),
 		}},
 		Routes: []config.Route{{Name: "route", Path: "/", Backend: "backend"}},
 	}
@@ -73,8 +75,7 @@ func accountOf(v vectors.Spoken) *config.Account {
 	up := v.Upstream
 	return &config.Account{
 		Username: up.Username, Password: token.NewSecret(up.Password), APIToken: token.NewSecret(up.APIToken + up.StaticToken),
-		ClientID: up.ClientID, ClientSecret: token.NewSecret(up.ClientSecret), TOTPSecret: token.NewSecret(up.TOTPSeed),
-		ApplicationToken: up.ApplicationToken,
+		TOTPSecret: token.NewSecret(up.TOTPSeed), ApplicationToken: up.ApplicationToken,
 	}
 }
 
@@ -86,7 +87,7 @@ func (s *issuer) drive(step vectors.Item) {
 	s.t.Helper()
 	as := cmp.Or(step.Drive.As, drivers[0])
 	if s.cookies[as] == "" {
-		s.cookies[as] = s.signIn(as)
+		s.cookies[as] = s.signIn(as, as+"-password")
 	}
 	cookie := s.cookies[as]
 	var wg sync.WaitGroup
@@ -105,9 +106,9 @@ func (s *issuer) drive(step vectors.Item) {
 }
 
 // signIn posts the sign-in form and returns the cookie of the browser session.
-func (s *issuer) signIn(name string) string {
+func (s *issuer) signIn(name, password string) string {
 	s.t.Helper()
-	form := url.Values{"username": {name}, "password": {name + "-password"}}.Encode()
+	form := url.Values{"username": {name}, "password": {password}}.Encode()
 	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "/.gatehouse/sign-in", strings.NewReader(form))
 	r.Host = "localhost"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -44,6 +44,7 @@ func TestServedVectors(t *testing.T) {
 		for _, v := range f.Served {
 			for _, profile := range v.Profiles {
 				t.Run(v.ID+"/"+profile, func(t *testing.T) {
+					left(t, v.ID)
 					synctest.Test(t, func(t *testing.T) { runServed(t, f, v, profile, keys) })
 				})
 			}
@@ -97,6 +98,23 @@ func (s *issuer) halt() {
 	s.wait.Wait()
 }
 
+// longest is for how long a gateway is kept running while time passes. Beyond it
+// would only count seconds, of which ten years have too many; it is stopped, and
+// what it kept in memory alone is gone.
+const longest = 30 * 24 * time.Hour
+
+// advance lets time pass, in the bubble.
+func (s *issuer) advance(d time.Duration) {
+	s.t.Helper()
+	if d <= longest {
+		time.Sleep(d)
+		return
+	}
+	s.halt()
+	time.Sleep(d)
+	s.start()
+}
+
 func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transport http.RoundTripper) outside {
 	t.Helper()
 	mem, up := sessiontest.NewMemory(), upstreamtest.NewMemory()
@@ -106,7 +124,8 @@ func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transpor
 	})
 	o := outside{
 		stores: stores{
-			sessions: mem, index: mem, throttle: mem, keys: keys, feed: mem, tries: mem, pushes: mem, backends: up, pins: up, duties: up,
+			sessions: mem, index: mem, throttle: mem, keys: keys, codes: mem, feed: mem, tries: mem, pushes: mem,
+			backends: up, pins: up, duties: up,
 		},
 		log:        slog.New(slog.DiscardHandler),
 		transports: map[string]http.RoundTripper{"backend": transport},
@@ -208,6 +227,7 @@ func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, k
 	tokens := config.Tokens{VendorLogout: true}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,
+		Clients:  s.clients(),
 		Backends: []config.Backend{{Name: "backend", URL: &url.URL{Scheme: "http", Host: "backend.test"}, Speak: "none"}},
 		Routes:   []config.Route{{Name: "route", Path: "/", Backend: "backend", Serve: []string{name}, Tokens: tokens}},
 	}
@@ -223,11 +243,42 @@ func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, k
 			s.control(step.Control, vars)
 			continue
 		}
-		rec := s.do(vars.NewRequest(t, *step.Request))
+		r := vars.NewRequest(t, *step.Request)
+		s.asBrowser(r)
+		rec := s.do(r)
 		if err := vars.Check(step.Response, rec.Result()); err != nil {
 			t.Fatalf("step %d: %s %s: %v\n%s", i+1, step.Request.Method, step.Request.Path, err, rec.Body)
 		}
 	}
+}
+
+// clients are those of the fixtures. Their file does not say which grants they
+// may use, so they may use all.
+func (s *issuer) clients() []config.Client {
+	var list []config.Client
+	for _, c := range s.file.Fixtures.Clients {
+		list = append(list, config.Client{
+			ID: c.ClientID, Secret: token.NewSecret(c.ClientSecret), Public: c.Type == "public",
+			Grants:       []string{session.GrantPassword, session.GrantCode, session.GrantRefresh},
+			RedirectURIs: c.RedirectURIs, Scopes: []string{"read"}, AccessTTL: c.AccessTTL.Duration(),
+		})
+	}
+	return list
+}
+
+// asBrowser gives a request for an authorization code the browser session of the
+// first user.
+func (s *issuer) asBrowser(r *http.Request) {
+	s.t.Helper()
+	d, err := dialect.Open(s.cfg.Routes[0].Serve[0], dialect.Settings{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if call, _ := d.Match(r); call == nil || call.Op != token.OpAuthorize {
+		return
+	}
+	user := s.file.Fixtures.Users[0]
+	r.Header["Cookie"] = append(r.Header["Cookie"], s.signIn(user.Username, user.Password))
 }
 
 // seedAPITokens makes the API tokens of the fixtures; an expired one was good

@@ -56,6 +56,7 @@ func (l *loader) backends() {
 		raw := l.file.raw.Backends[name]
 		raw.CAFile = l.inFile(raw.CAFile)
 		raw.parts = l.staticFromFile(raw.Static, at)
+		raw.secret = l.namedSecret(raw.SecretFile, raw.SecretEnv, func(form string) string { return at("client_secret" + form) })
 		l.addBackend(name, raw, l.accountFromFile(raw.Account, at), at)
 	}
 	if len(l.cfg.Backends) == 0 && !l.hasBackendVars() {
@@ -77,7 +78,7 @@ func (l *loader) noBackend() {
 
 func (l *loader) hasBackendVars() bool {
 	v := l.vars.Backend
-	return v.URL+v.Speak+v.Header+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || v.hasAccount()
+	return v.URL+v.Speak+v.ClientID+v.Header+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || !v.Secret.IsZero() || v.hasAccount()
 }
 
 func (l *loader) backendFromVars() {
@@ -90,7 +91,7 @@ func (l *loader) backendFromVars() {
 	}
 	raw := rawBackend{
 		URL: v.URL, Speak: v.Speak, CAFile: v.CAFile, ServerName: v.ServerName, Insecure: v.Insecure,
-		Versions: splitList(v.Versions), RenewalField: v.Renewal,
+		Versions: splitList(v.Versions), RenewalField: v.Renewal, ClientID: v.ClientID, secret: v.Secret,
 	}
 	var account *Account
 	switch {
@@ -100,7 +101,7 @@ func (l *loader) backendFromVars() {
 		l.fault(inBackendVars("static.header"), "it is for a backend that is spoken to by static", "set "+prefix+"BACKEND_SPEAK to static, or unset it")
 	case v.hasAccount():
 		account = &Account{
-			Username: v.Username, Password: v.Password, APIToken: v.APIToken, ClientID: v.ClientID, ClientSecret: v.Client, TOTPSecret: v.TOTP,
+			Username: v.Username, Password: v.Password, APIToken: v.APIToken, TOTPSecret: v.TOTP,
 			ApplicationToken: l.boolean(inBackendVars("application_token"), v.AppToken),
 		}
 	}
@@ -109,12 +110,12 @@ func (l *loader) backendFromVars() {
 
 // hasAccount reports whether some part of an account is set.
 func (v *backendVars) hasAccount() bool {
-	for _, s := range []token.Secret{v.Password, v.APIToken, v.Client, v.TOTP} {
+	for _, s := range []token.Secret{v.Password, v.APIToken, v.TOTP} {
 		if !s.IsZero() {
 			return true
 		}
 	}
-	return v.Username+v.ClientID != "" || v.AppToken != "false"
+	return v.Username != "" || v.AppToken != "false"
 }
 
 // addBackend checks a backend from either layer.
@@ -138,6 +139,7 @@ func (l *loader) addBackend(name string, raw rawBackend, account *Account, at pl
 		b.HeaderTimeout = l.duration(at("header_timeout"), raw.HeaderTimeout, time.Millisecond, maxHeaderWait)
 	}
 	l.ways(&b, raw, at)
+	l.speaksAs(&b, raw.ClientID, raw.secret, at)
 	l.checkAccount(b, at)
 	l.identityHeaders(b, at)
 	l.cfg.Backends = append(l.cfg.Backends, b)
@@ -195,7 +197,7 @@ func (l *loader) checkAccount(b Backend, at placer) {
 		l.fault(at("account.username"), "there is an account for a backend that is not spoken to", "take it out, or say what the backend speaks")
 	case !a.APIToken.IsZero() && (a.Username != "" || !a.Password.IsZero()):
 		l.fault(at("account.api_token"), "the account has an API token and a user name or password", "use one or the other")
-	case !a.APIToken.IsZero() && (a.ClientID != "" || !a.ClientSecret.IsZero() || !a.TOTPSecret.IsZero() || a.ApplicationToken):
+	case !a.APIToken.IsZero() && (!a.TOTPSecret.IsZero() || a.ApplicationToken):
 		l.fault(at("account.api_token"), "the account has an API token and settings for logging in", "use one or the other")
 	case !a.APIToken.IsZero() || l.faulty(at("account.api_token")):
 		return
@@ -225,9 +227,6 @@ func (l *loader) accountFromFile(raw *rawAccount, at placer) *Account {
 		Username: raw.Username,
 		Password: l.namedSecret(raw.PasswordFile, raw.PasswordEnv, func(form string) string { return at("account.password" + form) }),
 		APIToken: l.namedSecret(raw.APITokenFile, raw.APITokenEnv, func(form string) string { return at("account.api_token" + form) }),
-		ClientID: raw.ClientID,
-		ClientSecret: l.namedSecret(raw.ClientSecretFile, raw.ClientSecretEnv,
-			func(form string) string { return at("account.client_secret" + form) }),
 		TOTPSecret: l.namedSecret(raw.TOTPSecretFile, raw.TOTPSecretEnv,
 			func(form string) string { return at("account.totp_secret" + form) }),
 		ApplicationToken: l.boolean(at("account.application_token"), raw.ApplicationToken),

@@ -37,6 +37,7 @@ type Config struct {
 	Drain          Drain
 	UsersFile      string // empty: no users of our own
 	SecondFactor   SecondFactor
+	Clients        []Client // OAuth clients, for the APIs that know some
 	Backends       []Backend
 	Routes         []Route
 	Policy         []policy.Rule // they compile
@@ -71,6 +72,21 @@ type Tokens struct {
 	HTTPSOnly             bool          // calls without TLS are refused, in a vendor's words
 	MissingTokenCode      string        // error code of a call without credential; empty: the dialect's
 	RefreshLength         int           // characters; 0: the dialect's
+	DefaultRealm          string        // whose users need not name it; empty: nobody needs to name his
+	VendorDiscovery       bool          // discovery documents as on the vendor's page
+}
+
+// Client is an OAuth client.
+type Client struct {
+	ID           string
+	Secret       token.Secret // zero: it is public
+	Public       bool
+	Grants       []string // password, authorization_code, refresh_token
+	RedirectURIs []string
+	Scopes       []string
+	AccessTTL    time.Duration // 0: never expires
+	NeverAs      time.Duration // what expires_in says of that; below 0: nothing
+	IDTokenTTL   time.Duration // 0: the vendor's
 }
 
 // Backend is a system behind the gate.
@@ -84,6 +100,8 @@ type Backend struct {
 	JWT                *JWT     // with SpeakJWT
 	Static             *Static  // with SpeakStatic
 	Identity           IdentityHeaders
+	ClientID           string // the OAuth client as which the gateway speaks; empty: none
+	ClientSecret       token.Secret
 	CAFile, ServerName string
 	Insecure           bool // the certificate is not checked
 	PreserveHost       bool // the client's Host goes to the backend
@@ -92,12 +110,10 @@ type Backend struct {
 
 // Account is what the gateway logs in with, or the API token it uses instead.
 type Account struct {
-	Username     string
-	Password     token.Secret
-	APIToken     token.Secret
-	ClientID     string       // the OAuth client that logs in; empty: none
-	ClientSecret token.Secret // zero: a public client
-	TOTPSecret   token.Secret // base32 (RFC 4648), of the second factor
+	Username   string
+	Password   token.Secret
+	APIToken   token.Secret
+	TOTPSecret token.Secret // base32 (RFC 4648), of the second factor
 	// ApplicationToken: log in only to get a token that never expires.
 	ApplicationToken bool
 }

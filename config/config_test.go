@@ -61,15 +61,14 @@ func mustLoad(tb testing.TB, environ ...string) *config.Config {
 }
 
 func TestAccountOfEveryKind(t *testing.T) {
-	folder(t, map[string]string{"users.yaml": usersYML, "client": "clientsecret\n", "pw": "pass word"})
+	folder(t, map[string]string{"users.yaml": usersYML, "pw": "pass word"})
 	want := &config.Account{
-		Username: "svc", Password: token.NewSecret("pass word"), ClientID: "gate",
-		ClientSecret: token.NewSecret("clientsecret"), TOTPSecret: token.NewSecret("jbsw y3dp ehpk 3pxp"),
+		Username: "svc", Password: token.NewSecret("pass word"), TOTPSecret: token.NewSecret("jbsw y3dp ehpk 3pxp"),
 	}
 	same := cmp.Comparer(func(a, b token.Secret) bool { return a.Reveal() == b.Reveal() })
 
 	env := mustLoad(t, backendVars("GATEHOUSE_USERS_FILE=users.yaml", "GATEHOUSE_BACKEND_USERNAME=svc", "GATEHOUSE_BACKEND_PASSWORD_FILE=pw",
-		"GATEHOUSE_BACKEND_CLIENT_ID=gate", "GATEHOUSE_BACKEND_CLIENT_SECRET_FILE=client", "GATEHOUSE_BACKEND_TOTP_SECRET=jbsw y3dp ehpk 3pxp")...)
+		"GATEHOUSE_BACKEND_TOTP_SECRET=jbsw y3dp ehpk 3pxp")...)
 	if diff := cmp.Diff(env.Backends[0].Account, want, same); diff != "" {
 		t.Errorf("account of the environment (-got +want):\n%s", diff)
 	}
@@ -78,7 +77,7 @@ func TestAccountOfEveryKind(t *testing.T) {
   x:
     url: https://x.example.com
     speak: ipfabric
-    account: {username: svc, password_file: pw, client_id: gate, client_secret_file: client, totp_secret_env: SEED}
+    account: {username: svc, password_file: pw, totp_secret_env: SEED}
 routes: [{path: /, backend: x}]
 `)
 	file := mustLoad(t, "GATEHOUSE_USERS_FILE=users.yaml", "GATEHOUSE_CONFIG=gate.yaml", "SEED=jbsw y3dp ehpk 3pxp")
@@ -337,8 +336,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 44 {
-		t.Errorf("%d variables are told; want 44", len(told))
+	if len(told) != 46 {
+		t.Errorf("%d variables are told; want 46", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)

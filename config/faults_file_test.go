@@ -10,8 +10,8 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"yaml two documents", backendVars(), "routes: []\n---\nroutes: []\n", []string{"gate.yaml: expected single document, found multiple"}},
 		{"yaml unknown keys", backendVars(), "route: []\nbackends:\n  x: {ulr: https://x, url: https://x, speak: ipfabric}\nroutes:\n  - {path: /x, backend: x, quux: 1}\n", []string{
 			"gate.yaml:1 route: there is no such key: did you mean routes?",
-			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, header_timeout, identity_headers, insecure_skip_verify, jwt, preserve_host, renewal_field, server_name, speak, static, url, versions",
-			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, encoded_slash, host, https_only, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
+			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, client_id, client_secret_env, client_secret_file, header_timeout, identity_headers, insecure_skip_verify, jwt, preserve_host, renewal_field, server_name, speak, static, url, versions",
+			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, default_realm, discovery, encoded_slash, host, https_only, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
 		}},
 		{"yaml literal secrets", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "secret: hunter2\nbackends:\n  x:\n    url: https://x\n    speak: ipfabric\n    password: hunter2\n    account:\n      username: svc\n      password: hunter2\nroutes: [{path: /x, backend: x}]\n", []string{
 			"gate.yaml:1 secret: this file names secrets and does not hold them: set GATEHOUSE_SECRET_FILE to the name of a file",
@@ -113,7 +113,7 @@ func TestFaultsOfTheFile(t *testing.T) {
     speak: ipfabric
     versions: [v1.2, 1.2, x, v1.]
     renewal_field: "a=b"
-    account: {username: svc, password_file: s, client_secret_file: s, totp_secret_file: s, application_token: true}
+    account: {username: svc, password_file: s, totp_secret_file: s, application_token: true}
   y:
     url: https://x
     speak: none
@@ -122,17 +122,15 @@ func TestFaultsOfTheFile(t *testing.T) {
   z:
     url: https://x
     speak: ipfabric
-    account: {username: svc, password: hunter2, client_secret: hunter2, totp_secret: hunter2}
+    account: {username: svc, password: hunter2, totp_secret: hunter2}
 routes: [{path: /x, backend: x}, {path: /y, backend: y}, {path: /z, backend: z}]
 `, []string{
 			"gate.yaml:16 backends.z.account.password: this file names secrets and does not hold them: use password_file with the name of a file, or password_env with that of a variable",
-			"gate.yaml:16 backends.z.account.client_secret: this file names secrets and does not hold them: use client_secret_file with the name of a file, or client_secret_env with that of a variable",
 			"gate.yaml:16 backends.z.account.totp_secret: this file names secrets and does not hold them: use totp_secret_file with the name of a file, or totp_secret_env with that of a variable",
 			`gate.yaml:6 backends.x.renewal_field: "a=b" is no name of a form field: use 1 to 64 letters, digits, _ and -`,
 			"gate.yaml:5 backends.x.versions[1]: 1.2 is there twice: take one out",
 			`gate.yaml:5 backends.x.versions[2]: "x" is no version: write one like v1.2`,
 			`gate.yaml:5 backends.x.versions[3]: "v1." is no version: write one like v1.2`,
-			"gate.yaml:7 backends.x.account.client_secret: it is the secret of no client: name the client in client_id",
 			"gate.yaml:7 backends.x.account.totp_secret: it is not base32: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
 			"gate.yaml:7 backends.x.account.application_token: ipfabric/7.0 has no application tokens: take it out",
 			"gate.yaml:12 backends.y.renewal_field: none sends no token to have it renewed: take it out",

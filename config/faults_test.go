@@ -220,7 +220,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		{"account with both", backendVars("GATEHOUSE_BACKEND_USERNAME=svc", "GATEHOUSE_BACKEND_API_TOKEN=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
 			"GATEHOUSE_BACKEND_API_TOKEN: the account has an API token and a user name or password: use one or the other",
 		}},
-		{"account with both ways to log in", backendVars("GATEHOUSE_BACKEND_CLIENT_ID=gate", "GATEHOUSE_BACKEND_API_TOKEN=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
+		{"account with both ways to log in", backendVars("GATEHOUSE_BACKEND_TOTP_SECRET=JBSWY3DPEHPK3PXP", "GATEHOUSE_BACKEND_API_TOKEN=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
 			"GATEHOUSE_BACKEND_API_TOKEN: the account has an API token and settings for logging in: use one or the other",
 		}},
 		{"spoken side of the environment", backendVars("GATEHOUSE_BACKEND_VERSIONS=v7.0", "GATEHOUSE_BACKEND_RENEWAL_FIELD=accessToken", "GATEHOUSE_BACKEND_APPLICATION_TOKEN=yes", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
@@ -229,8 +229,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_BACKEND_VERSIONS: ipfabric/7.0 has no versions to choose from: take it out",
 			"GATEHOUSE_BACKEND_USERNAME: the account has no user name: give it one and a password, or an API token",
 		}},
-		{"TOTP secret", backendVars("GATEHOUSE_BACKEND_USERNAME=svc", "GATEHOUSE_BACKEND_PASSWORD=x", "GATEHOUSE_BACKEND_TOTP_SECRET=hunter2-1890", "GATEHOUSE_BACKEND_CLIENT_SECRET=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
-			"GATEHOUSE_BACKEND_CLIENT_SECRET: it is the secret of no client: name the client in client_id",
+		{"TOTP secret", backendVars("GATEHOUSE_BACKEND_USERNAME=svc", "GATEHOUSE_BACKEND_PASSWORD=x", "GATEHOUSE_BACKEND_TOTP_SECRET=hunter2-1890", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
 			"GATEHOUSE_BACKEND_TOTP_SECRET: it is not base32: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
 		}},
 		{"account of none", []string{"GATEHOUSE_BACKEND_URL=https://x", "GATEHOUSE_BACKEND_SPEAK=none", "GATEHOUSE_BACKEND_API_TOKEN=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"}, "", []string{

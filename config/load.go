@@ -29,6 +29,7 @@ func Load(environ []string) (*Config, Faults) {
 	l.process()
 	l.frontDoor()
 	l.cfg.Tokens = l.tokens(l.vars.Tokens, Tokens{}, inEnvironment)
+	l.clients()
 	l.backends()
 	l.routes()
 	l.policy()

@@ -215,6 +215,12 @@ func (l *loader) tokens(raw rawTokens, base Tokens, at placer) Tokens {
 	if raw.RefreshLength != "" {
 		t.RefreshLength = l.number(at("refresh_length"), raw.RefreshLength, maxLength)
 	}
+	if raw.DefaultRealm != "" {
+		t.DefaultRealm = raw.DefaultRealm
+	}
+	if raw.Discovery != "" {
+		t.VendorDiscovery = l.oneOf(at("discovery"), raw.Discovery, "absolute", "vendor") == "vendor"
+	}
 	return t
 }
 
@@ -226,6 +232,7 @@ func (l *loader) checkSettings(r Route, own rawTokens, at placer) {
 		l.fault(at("https_only"), "the route serves no token API that knows it", "leave it out")
 	}
 	for _, name := range r.Serve {
+		l.needsClients(name, at("serve"))
 		for _, try := range []struct {
 			key, own string
 			settings dialect.Settings

@@ -33,16 +33,16 @@ func mapOf(keys ...string) map[string]shape {
 // fileShape is the whole language of the file.
 func fileShape() shape {
 	account := shape{keys: mapOf("username", "password_file", "password_env", "api_token_file", "api_token_env",
-		"client_id", "client_secret_file", "client_secret_env", "totp_secret_file", "totp_secret_env", "application_token")}
-	backend := shape{keys: mapOf("url", "speak", "ca_file", "server_name", "insecure_skip_verify", "preserve_host", "header_timeout",
-		"renewal_field")}
+		"totp_secret_file", "totp_secret_env", "application_token")}
+	backend := shape{keys: mapOf("url", "speak", "client_id", "client_secret_file", "client_secret_env", "ca_file", "server_name",
+		"insecure_skip_verify", "preserve_host", "header_timeout", "renewal_field")}
 	backend.keys["account"] = account
 	backend.keys["versions"] = words
 	backend.keys["jwt"] = shape{keys: mapOf("issuer", "audience", "ttl")}
 	backend.keys["static"] = shape{keys: mapOf("header", "value_file", "value_env", "username", "password_file", "password_env", "bearer_file", "bearer_env")}
 	backend.keys["identity_headers"] = shape{keys: mapOf("user", "id", "email", "groups", "scopes")}
 	route := shape{keys: mapOf("name", "host", "path", "backend", "access_ttl", "refresh_ttl", "refresh_grace", "on_reuse",
-		"logout", "local_auth", "https_only", "missing_token_code", "refresh_length", "encoded_slash", "max_body")}
+		"logout", "local_auth", "https_only", "missing_token_code", "refresh_length", "default_realm", "discovery", "encoded_slash", "max_body")}
 	route.keys["serve"] = words
 	rule := shape{keys: mapOf("name", "host", "path", "admin", "public", "inject", "deny", "require", "when")}
 	for _, k := range []string{"methods", "users", "groups", "scopes"} {
@@ -52,7 +52,12 @@ func fileShape() shape {
 		"smtp":    {keys: mapOf("address", "from", "username", "password_file", "password_env", "tls", "ca_file", "timeout")},
 		"webhook": {keys: mapOf("url", "secret_file", "secret_env", "ca_file", "timeout")},
 	}}
+	client := shape{keys: mapOf("id", "type", "secret_file", "secret_env", "access_ttl", "never_as", "id_token_ttl")}
+	for _, k := range []string{"grants", "redirect_uris", "scopes"} {
+		client.keys[k] = words
+	}
 	return shape{keys: map[string]shape{
+		"clients":  {items: &client},
 		"backends": {any: &backend},
 		"routes":   {items: &route},
 		"policy":   {items: &rule},

@@ -33,9 +33,6 @@ func hasCall(d *dialect.Dialect, op token.Op) bool {
 // checkLogin finds settings of an account that its backend has no use for.
 func (l *loader) checkLogin(b Backend, at placer) {
 	a := b.Account
-	if a.ClientID == "" && !a.ClientSecret.IsZero() {
-		l.fault(at("account.client_secret"), "it is the secret of no client", "name the client in client_id")
-	}
 	l.base32Secret(at("account.totp_secret"), a.TOTPSecret)
 	if d := spoken(b); a.ApplicationToken && d != nil && !hasCall(d, token.OpApplicationToken) {
 		l.fault(at("account.application_token"), b.Speak+" has no application tokens", "take it out")

@@ -55,7 +55,7 @@ type backendVars struct {
 	Password   token.Secret `env:"PASSWORD"`
 	APIToken   token.Secret `env:"API_TOKEN"`
 	ClientID   string       `env:"CLIENT_ID"`
-	Client     token.Secret `env:"CLIENT_SECRET"`
+	Secret     token.Secret `env:"CLIENT_SECRET"`
 	TOTP       token.Secret `env:"TOTP_SECRET"`
 	AppToken   string       `env:"APPLICATION_TOKEN" envDefault:"false"`
 	Versions   string       `env:"VERSIONS"`
@@ -78,6 +78,8 @@ type rawTokens struct {
 	HTTPSOnly        string `env:"HTTPS_ONLY" envDefault:"false" yaml:"https_only"`
 	MissingTokenCode string `env:"MISSING_TOKEN_CODE" yaml:"missing_token_code"`
 	RefreshLength    string `env:"REFRESH_LENGTH" yaml:"refresh_length"`
+	DefaultRealm     string `env:"DEFAULT_REALM" yaml:"default_realm"`
+	Discovery        string `env:"DISCOVERY" envDefault:"absolute" yaml:"discovery"`
 }
 
 // secretNames are the variables that may also name a file, as NAME_FILE.

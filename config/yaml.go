@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/gatehouse-gateway/gatehouse/policy"
+	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 // Bounds of the file: its size in bytes, and how many values it may come to when
@@ -28,6 +29,7 @@ type file struct {
 
 type rawFile struct {
 	Backends map[string]rawBackend `yaml:"backends"`
+	Clients  []rawClient           `yaml:"clients"`
 	Routes   []rawRoute            `yaml:"routes"`
 	Policy   []policy.Rule         `yaml:"policy"`
 	Identity struct {
@@ -41,6 +43,9 @@ type rawBackend struct {
 	Speak         string          `yaml:"speak"`
 	Versions      []string        `yaml:"versions"`
 	RenewalField  string          `yaml:"renewal_field"`
+	ClientID      string          `yaml:"client_id"`
+	SecretFile    string          `yaml:"client_secret_file"`
+	SecretEnv     string          `yaml:"client_secret_env"`
 	Account       *rawAccount     `yaml:"account"`
 	JWT           *rawJWT         `yaml:"jwt"`
 	Static        *rawStatic      `yaml:"static"`
@@ -51,7 +56,8 @@ type rawBackend struct {
 	PreserveHost  string          `yaml:"preserve_host"`
 	HeaderTimeout string          `yaml:"header_timeout"`
 
-	parts *staticParts // of Static, or of the environment; nil: none
+	parts  *staticParts // of Static, or of the environment; nil: none
+	secret token.Secret // of the client
 }
 
 type rawAccount struct {
@@ -61,9 +67,6 @@ type rawAccount struct {
 	APITokenFile string `yaml:"api_token_file"`
 	APITokenEnv  string `yaml:"api_token_env"`
 
-	ClientID         string `yaml:"client_id"`
-	ClientSecretFile string `yaml:"client_secret_file"`
-	ClientSecretEnv  string `yaml:"client_secret_env"`
 	TOTPSecretFile   string `yaml:"totp_secret_file"`
 	TOTPSecretEnv    string `yaml:"totp_secret_env"`
 	ApplicationToken string `yaml:"application_token"`

@@ -35,7 +35,7 @@ var facWidgets = []facWidget{
 // fortiAuthenticator shows a token that never expires, and that only some users
 // have one.
 var fortiAuthenticator = Simulation{
-	Name: "fac-fabric", Dialect: "fac-fabric/6.x", Product: "FortiAuthenticator",
+	Name: "fac-fabric", Dialect: "fac-fabric/6.x", Product: "FortiAuthenticator 6.x",
 	Resources: func(func(token.SID) bool) http.Handler { return FortiAuthenticator() },
 	Lines: []Line{
 		{"call without a credential", 401, `"success":"false"`, `curl -si "$G/api/fabric/device/status" -H "$H"; echo`},
@@ -53,8 +53,8 @@ func facLogin(user string) string {
 }
 
 // FortiAuthenticator is the resource API of a simulated FortiAuthenticator: its
-// status and its widgets, which FortiOS shows. Its callers have been checked
-// before they come here.
+// status and its widgets, which FortiOS shows, and its local users. Its callers
+// have been checked before they come here.
 func FortiAuthenticator() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/fabric/device/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, facDevice) })
@@ -70,6 +70,7 @@ func FortiAuthenticator() http.Handler {
 		}
 		facNotFound(w, r)
 	})
+	mux.HandleFunc("GET /api/v1/localusers/{$}", localUserList)
 	mux.HandleFunc("/", facNotFound)
 	return mux
 }

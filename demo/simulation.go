@@ -12,6 +12,7 @@ type Simulation struct {
 	Name    string // of the dialect, the route and the backend
 	Dialect string // with its profile
 	Product string // what it simulates
+	Client  Client // as which its callers speak to it; zero: it knows no clients
 	// Resources is the API behind the token API. alive tells whether a session of
 	// the simulated backend still lives.
 	Resources func(alive func(token.SID) bool) http.Handler
@@ -20,11 +21,14 @@ type Simulation struct {
 	Lines []Line
 }
 
+// A Client is an OAuth client.
+type Client struct{ ID, Secret string }
+
 // Host is the host name of the simulation's route.
 func (s Simulation) Host() string { return s.Name + ".localhost" }
 
 // Simulations are all there are, in the order of the table.
-var Simulations = []Simulation{fabric, sbc, fortiAuthenticator, itemPath}
+var Simulations = []Simulation{fabric, sbc, fortiAuthenticator, facOAuth, itemPath}
 
 // Find returns the simulation of a dialect.
 func Find(name string) (Simulation, bool) {

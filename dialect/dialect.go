@@ -31,7 +31,7 @@ type Family struct {
 
 // All lists every family. A further dialect is one line here, one file and one
 // vector file.
-var All = []Family{ipfabric, oracleSBC, facFabric, itempath}
+var All = []Family{ipfabric, oracleSBC, facFabric, facOAuth, itempath}
 
 // Names returns "name/profile" of every profile of every family, for messages.
 func Names() []string {
@@ -74,6 +74,7 @@ type Settings struct {
 	MissingTokenCode string        // the error code of a call without any credential
 	LocalAuthOff     bool          // login and Basic are refused; API tokens still work
 	HTTPSOnly        bool          // calls without TLS are refused, where the vendor does so
+	VendorDiscovery  bool          // FortiAuthenticator's discovery documents as its page has them, broken as they are
 
 	// Of a spoken dialect: which versions of the API to speak, and the name of the
 	// form field that carries the token to be renewed, where the page does not say.
@@ -112,6 +113,9 @@ type Dialect struct {
 	// Pin is what the backend ties to an access token. Nil: nothing.
 	Pin *Pin
 
+	// Clients says that every grant names an OAuth client, which must be one of
+	// those that the operator has listed.
+	Clients bool
 	// SecondFactor says what a login does about a user who has one.
 	SecondFactor token.FactorRule
 	// Permit refuses a user whose password is right: the vendor lets only some
@@ -179,6 +183,8 @@ type Tokens struct {
 	// token of another kind. It asks nobody.
 	SignRefresh func(k Keys, a token.Access) (token.Secret, error)
 	OpenRefresh func(k Keys, text token.Secret) (token.Access, error)
+	// MintID makes an id_token; nil where the vendor has none.
+	MintID func(k Keys, t token.IDToken) (token.Secret, error)
 }
 
 // Shape is how a dialect's tokens look, with the keys that sign them.

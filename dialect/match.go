@@ -82,8 +82,9 @@ func (c *Call) pattern(path string) (string, bool) {
 // stood for.
 func follow(pattern, path string, set func(name, value string)) (rest string, ok bool) {
 	for pattern != "" {
-		if pattern == "/" && path == "/" { // a slash at the end of both
-			return "", true
+		if pattern == "/" { // a slash at the end is part of the path
+			rest, ok = strings.CutPrefix(path, "/")
+			return rest, ok
 		}
 		var want, got string
 		if want, pattern, ok = segment(pattern); !ok {

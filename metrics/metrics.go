@@ -139,7 +139,7 @@ type sessions struct {
 func newSessions(f factory) *sessions {
 	s := &sessions{
 		logins: f.counters("logins_total", "Logins at the gateway.", "dialect",
-			"ok", "bad_credentials", "throttled", "local_auth_off", "unavailable", "malformed", "factor_needed"),
+			"ok", "bad_credentials", "throttled", "local_auth_off", "unavailable", "malformed", "factor_needed", "client_refused"),
 		refreshes: f.counters("refreshes_total", "Refresh tokens presented to the gateway.", "dialect",
 			"rotated", "grace", "reused", "healed", "expired", "refused", "unavailable"),
 		checks: f.counters("token_checks_total", "Access and API tokens checked.", "dialect",

@@ -55,6 +55,9 @@ type Options struct {
 	// refuse the cookie: plain http, not on loopback, and no https PUBLIC_URL.
 	// The sign-in page then says so instead of asking. Nil: never.
 	Insecure func(*http.Request) bool
+	// Outward reports that a path may send the browser on to another site. A page
+	// is then shown between the form and that path. Nil: none does.
+	Outward func(path string) bool
 	// Log gets the causes of failures. Nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -72,6 +75,9 @@ func New(o Options) *Portal {
 	}
 	if o.Insecure == nil {
 		o.Insecure = func(*http.Request) bool { return false }
+	}
+	if o.Outward == nil {
+		o.Outward = func(string) bool { return false }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -142,7 +142,26 @@ func (s *site) submit(w http.ResponseWriter, r *http.Request, old token.Secret) 
 		s.o.Log.WarnContext(r.Context(), "earlier session could not be ended", slog.Any("error", err))
 	}
 	setCookie(w, set.Access)
-	seeOther(w, page.ReturnTo)
+	s.goOn(w, page.ReturnTo)
+}
+
+// signedInPage leads on.
+type signedInPage struct {
+	frame
+	To string
+}
+
+// goOn sends a person who has signed in where he wants to go, a path that was
+// checked before. Browsers hold form-action of the page's policy against every
+// redirect that answers its form, so a page stands before a path that leads to
+// another site.
+func (s *site) goOn(w http.ResponseWriter, to string) {
+	if !s.o.Outward(to) {
+		seeOther(w, to)
+		return
+	}
+	w.Header().Set("Refresh", "0; url="+to)
+	s.render(w, http.StatusOK, "signed-in", signedInPage{s.frame("You are signed in"), to})
 }
 
 func (s *site) unreadable(w http.ResponseWriter, r *http.Request, err error) {

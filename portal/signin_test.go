@@ -329,3 +329,15 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		t.Errorf("log shows a secret: %s", log.String())
 	}
 }
+
+// Browsers hold form-action against redirects that answer a form, so the way to
+// another site begins with a page of its own.
+func TestAPageStandsBeforeTheWayToAnotherSite(t *testing.T) {
+	g := newGate(t, func(o *Options) { o.Outward = func(path string) bool { return path == "/api/x?y=1" } })
+	res := g.post(t, signInPath, alice("secret"))
+	want(t, res, http.StatusOK, `href="/api/x?y=1"`)
+	wantHeader(t, res, "Refresh", "0; url=/api/x?y=1")
+	if res.Header.Get("Location") != "" || len(res.Header.Values("Set-Cookie")) != 1 {
+		t.Errorf("headers = %v; want a cookie and no redirect", res.Header)
+	}
+}

@@ -37,8 +37,9 @@ func (p *Proxy) tokenCall(x *exchange) (*dialect.Call, *Served, error) {
 // answers reports whether the gateway answers a call itself.
 func (ps *passage) answers(s *Served, call *dialect.Call) bool {
 	switch call.Op {
-	case token.OpLogin, token.OpRefresh, token.OpRenew, token.OpLogout, token.OpApplicationToken:
-		return true
+	case token.OpLogin, token.OpRefresh, token.OpRenew, token.OpLogout, token.OpApplicationToken,
+		token.OpPoll, token.OpAuthorize, token.OpVerify, token.OpRevoke, token.OpIntrospect, token.OpKeys, token.OpDiscovery:
+		return true // about tokens of ours
 	case token.OpVersion:
 		// A backend of the same vendor knows its own version best.
 		return ps.Spoken == nil || ps.Spoken.Name != s.Dialect.Name
@@ -63,7 +64,11 @@ func (ps *passage) guard(path string, wrongMethod bool) error {
 }
 
 func beginsOrEnds(op token.Op) bool {
-	return op == token.OpLogin || op == token.OpRefresh || op == token.OpRenew || op == token.OpLogout
+	switch op {
+	case token.OpLogin, token.OpRefresh, token.OpRenew, token.OpLogout, token.OpAuthorize, token.OpRevoke:
+		return true
+	}
+	return false
 }
 
 // exchange answers one call of a token API.
@@ -80,6 +85,7 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 	if grant.Address = x.from; grant.Op == "" {
 		grant.Op = call.Op
 	}
+	grant.Origin = p.o.Edge.origin(x.r).String()
 	set, err := p.perform(x, s, grant)
 	if grant.Username != "" {
 		x.login = set.Identity.Name
@@ -88,7 +94,7 @@ func (p *Proxy) exchange(x *exchange, s *Served, call *dialect.Call) error {
 		x.attempted(s.Issuer, grant.Username)
 		return err
 	}
-	set.Op = grant.Op
+	set.Op, set.Factor = grant.Op, grant.Factor != nil
 	x.decorate()
 	if err := call.WriteResponse(x.w, set); err != nil {
 		return token.Fail(token.Internal, "", err)
@@ -156,7 +162,7 @@ func (p *Proxy) perform(x *exchange, s *Served, g token.Grant) (token.Set, error
 	case token.OpVersion, token.OpVersions:
 		return token.Set{}, nil
 	}
-	return token.Set{}, token.Fail(token.NotFound, "this call of the token API is not answered here", nil)
+	return p.performOAuth(x, s, g)
 }
 
 // attempted notes for the log who failed to log in; an empty name is nobody.

@@ -271,3 +271,19 @@ func TestBodyThatBreaksOffIsTheClientsFault(t *testing.T) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("invalid byte in chunk length") }
+
+// A rule that lets anybody through gives nobody an identity.
+func TestPublicRuleAnswersNobodyAboutHimself(t *testing.T) {
+	rules, errs := policy.Compile([]policy.Rule{{Name: "open", Path: "/**", Public: true}})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	h := open(t, setup{transport: &recording{}, rules: rules})
+	for _, path := range []string{"/api/v7.0/users/me", "/api/v7.0/api-tokens"} {
+		for _, auth := range []string{"", "Bearer junk"} {
+			if rec := h.do("GET", path, "", "Authorization", auth); rec.Code != 401 {
+				t.Errorf("GET %s with %q = %d; want 401", path, auth, rec.Code)
+			}
+		}
+	}
+}

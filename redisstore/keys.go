@@ -41,6 +41,9 @@ func usedKey(owner string) string { return "gh:{u:" + owner + "}:used" }
 // endKey is the sorted set of an owner's sessions by end.
 func endKey(owner string) string { return "gh:{u:" + owner + "}:end" }
 
+// codeKey is the hash of an authorization code.
+func codeKey(digest string) string { return "gh:{c:" + digest + "}" }
+
 // failuresKey is the list of an account's or address's failed logins.
 func failuresKey(digest string) string { return "gh:{t:" + digest + "}" }
 

@@ -62,7 +62,7 @@ func subject(t testing.TB, addr, password string) sessiontest.Subject {
 		}
 	}
 	return sessiontest.Subject{
-		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Feed: c.Feed(),
+		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Codes: c.Codes(), Feed: c.Feed(),
 		Tries: c.Factors(), Pushes: c.Factors(),
 		LoseReplies: p.arm,
 	}

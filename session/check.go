@@ -186,14 +186,17 @@ func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 		return nil, errInvalidAccess
 	}
 	e := &entry{generation: a.Generation, dialect: dialectOf(o.Issuer)}
+	life, known := c.issuer.accessTTL(o.Client)
 	switch {
+	case !known && o.Kind == KindLogin:
+		return nil, errInvalidAccess // its client is gone
 	case o.Kind == KindPortal, o.Kind == KindAPIToken: // lives as long as its session
 	case !c.opaque:
 		if !a.ExpiresAt.IsZero() {
 			e.expires = a.ExpiresAt.UnixNano()
 		}
-	case c.issuer.AccessTTL > 0:
-		e.expires = b.rec.Made.Add(c.issuer.AccessTTL).UnixNano()
+	case life > 0:
+		e.expires = b.rec.Made.Add(life).UnixNano()
 	}
 	// When an opaque token of an older generation was made is not kept, so one
 	// that expires cannot be shown to be good.
@@ -253,11 +256,14 @@ func restarts(i *Issuer, k Kind) time.Duration {
 
 func newSession(r *Record, id token.Identity, expires int64) *Session {
 	s := &Session{
-		SID: r.SID, Kind: r.Origin.Kind, Issuer: r.Origin.Issuer, Source: r.Origin.Source,
-		Identity: id, Scopes: id.Scopes, AMR: r.Origin.AMR,
+		SID: r.SID, Kind: r.Origin.Kind, Issuer: r.Origin.Issuer, Source: r.Origin.Source, Identity: id, Scopes: id.Scopes,
+		AMR: r.Origin.AMR, Client: r.Origin.Client,
 	}
-	if r.API != nil {
+	switch {
+	case r.API != nil:
 		s.Scopes = common(r.API.Scopes, id.Scopes)
+	case r.Origin.Client != "": // a token cannot do more than its user
+		s.Scopes = common(r.Origin.Scopes, id.Scopes)
 	}
 	if expires != 0 {
 		s.Expires = time.Unix(0, expires)

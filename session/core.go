@@ -14,6 +14,7 @@ type codes struct {
 	failures             seal.MAC // digests of accounts and addresses
 	factorCode           seal.MAC // digests of codes that were sent
 	push                 seal.MAC // of the names of requests for approval
+	grants               seal.MAC // digests of authorization codes
 }
 
 func newCodes(k *seal.Keyring) codes {
@@ -21,6 +22,7 @@ func newCodes(k *seal.Keyring) codes {
 		refresh: k.MAC("core refresh"), access: k.MAC("core access"), api: k.MAC("api token"),
 		chosen: k.MAC("chosen api token"), failures: k.MAC("login failures"),
 		factorCode: k.MAC("factor code"), push: k.MAC("push session"),
+		grants: k.MAC("authorization code"),
 	}
 }
 

@@ -30,6 +30,10 @@ func (m *Manager) Login(ctx context.Context, iss *Issuer, kind Kind, g token.Gra
 }
 
 func (m *Manager) login(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (token.Set, error) {
+	iss, err := iss.forGrant(g, GrantPassword)
+	if err != nil {
+		return token.Set{}, err
+	}
 	rec, err := m.open(ctx, iss, kind, g)
 	if err != nil {
 		return token.Set{}, err
@@ -53,6 +57,10 @@ func (m *Manager) handOut(ctx context.Context, iss *Issuer, rec Record) (token.S
 // open proves a login and creates its session.
 func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Grant) (Record, error) {
 	m.house.backends.know(iss)
+	scopes, err := iss.scopesOf(g)
+	if err != nil {
+		return Record{}, err
+	}
 	sid := token.NewSID()
 	id, err := m.prove(ctx, iss, sid, g)
 	if err != nil {
@@ -63,6 +71,7 @@ func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Gran
 		return Record{}, m.halfProved(ctx, iss, kind, id, g, err)
 	}
 	rec := Record{SID: sid, Identity: id, Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: amr}}
+	rec.Origin.Client, rec.Origin.Scopes = iss.clientID(), scopes
 	if rec, err = m.create(ctx, rec, lifeOf(iss, kind)); err != nil && iss.Backend != nil {
 		iss.Backend.End(sid) // the Verifier logged in there
 	}
@@ -107,6 +116,9 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 		return token.Identity{}, err
 	}
 	id, err := iss.Verifier.Verify(ctx, sid, g)
+	if err == nil && iss.otherRealm(g, id) {
+		err = errBadCredentials
+	}
 	if err == nil && iss.Permit != nil {
 		if refused := iss.Permit(id); refused != nil {
 			err = refused
@@ -252,6 +264,9 @@ func (m *Manager) mint(i *Issuer, rec *Record, id token.Identity, now time.Time)
 		}
 		set.RefreshExpiresIn = i.RefreshTTL
 	}
+	if i.client != nil {
+		set.Scopes, set.NeverAs = rec.Origin.Scopes, i.client.NeverAs
+	}
 	return set, nil
 }
 
@@ -280,6 +295,11 @@ func loginOutcome(err error) string {
 	switch k := token.KindOf(err); k {
 	case token.BadCredentials, token.Throttled, token.LocalAuthOff, token.Malformed, token.FactorNeeded:
 		return k.String()
+	case token.InvalidRefresh: // a code
+		return token.BadCredentials.String()
+	}
+	if clientFault(err) {
+		return "client_refused"
 	}
 	return "unavailable"
 }

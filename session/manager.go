@@ -35,6 +35,7 @@ type Options struct {
 	Roll      Roll // nil: nobody can list users and their sessions
 	Keyring   *seal.Keyring
 	Throttle  Throttle
+	Codes     Codes     // nil: no authorization codes are made
 	Directory Directory // nil: identities are not re-read, they stay as proved at login
 	Factors   Factors   // nil: nobody has a second factor
 	Tries     Tries     // needed with Factors, as is Pushes

@@ -26,6 +26,7 @@ type Origin struct {
 	Issuer string   `json:"issuer"`
 	Source string   `json:"source"`
 	Client string   `json:"client,omitempty"` // OAuth client id; empty: the API knows no clients
+	Scopes []string `json:"scopes,omitempty"` // granted to that client
 	AMR    []string `json:"amr,omitempty"`    // how the user proved himself, RFC 8176
 }
 

@@ -24,7 +24,7 @@ func (m *Manager) Refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 	set, outcome, err := m.refresh(ctx, iss, g)
 	if isKind(err, token.WrongToken) {
 		outcome = refreshOutcome(Refused)
-	} else if err != nil && token.KindOf(err) != token.InvalidRefresh {
+	} else if err != nil && token.KindOf(err) != token.InvalidRefresh && !clientFault(err) {
 		outcome = "unavailable"
 	}
 	m.o.Recorder.Refresh(iss.Dialect, outcome)
@@ -32,8 +32,15 @@ func (m *Manager) Refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 }
 
 func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (token.Set, string, error) {
+	iss, err := iss.forGrant(g, GrantRefresh)
+	if err != nil {
+		return token.Set{}, refreshOutcome(Refused), err
+	}
 	sid, generation, err := m.codes.openRefresh(iss, g.Refresh)
 	if err != nil {
+		return token.Set{}, refreshOutcome(Refused), err
+	}
+	if err := m.widens(ctx, iss, sid, g); err != nil {
 		return token.Set{}, refreshOutcome(Refused), err
 	}
 	m.house.backends.know(iss)
@@ -59,7 +66,7 @@ func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 
 func (m *Manager) rotate(ctx context.Context, iss *Issuer, sid token.SID, generation uint32) (Turn, error) {
 	r := Rotation{
-		SID: sid, Presented: generation, Rotates: iss.Rotates,
+		SID: sid, Presented: generation, Client: iss.clientID(), Rotates: iss.Rotates,
 		Grace: min(max(iss.Grace, 0), time.Minute), RefuseReuse: iss.RefuseReuse || m.calming(), Life: lifeOf(iss, KindLogin),
 	}
 	var t Turn
@@ -69,6 +76,22 @@ func (m *Manager) rotate(ctx context.Context, iss *Issuer, sid token.SID, genera
 		return err
 	})
 	return t, err
+}
+
+// widens refuses a refresh that names a scope which was not granted (RFC 6749
+// section 6). Fewer may be named, and all come back.
+func (m *Manager) widens(ctx context.Context, iss *Issuer, sid token.SID, g token.Grant) error {
+	if iss.client == nil || g.Scopes == nil {
+		return nil
+	}
+	_, b, err := m.learn(ctx, sid, 0)
+	switch {
+	case isKind(err, token.Unavailable):
+		return err
+	case err == nil && len(common(g.Scopes, b.rec.Origin.Scopes)) != len(g.Scopes):
+		return errInvalidScope
+	}
+	return nil // the rotation says what is wrong with the token
 }
 
 func (m *Manager) calming() bool {

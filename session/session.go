@@ -45,7 +45,8 @@ type Session struct {
 	Expires time.Time // of the access credential; zero: not by itself
 	// AMR is how the user proved himself, RFC 8176: pwd, and otp after a second
 	// factor. An API token has that of the session it was made from.
-	AMR []string
+	AMR    []string
+	Client string // the OAuth client that has the credential; empty: none
 }
 
 // Issuer is what the rules need to know of the dialect profile, on one route,
@@ -69,6 +70,15 @@ type Issuer struct {
 	// session.
 	RefuseReuse  bool
 	LocalAuthOff bool // login and Basic are refused
+	// Clients are the OAuth clients, one of which every grant must name; nil: the
+	// API knows none. AccessTTL is then each client's own.
+	Clients *Clients
+	// DefaultRealm is the realm whose users need not name it. Users without a realm
+	// never need to; empty: nobody does.
+	DefaultRealm string
+	// MintID makes an id_token; nil: the API has none.
+	MintID func(token.IDToken) (token.Secret, error)
+	client *Client // by whom the issuer was met; nil: nobody yet
 	// SecondFactor says what a login does about a user who has one.
 	SecondFactor token.FactorRule
 	// Permit refuses, with a *token.Error, a user whose password is right; nil:
@@ -127,7 +137,9 @@ type Throttle interface {
 
 // Recorder is told what happened, for metrics. Outcomes are from closed lists.
 type Recorder interface {
-	Login(dialect, outcome string)      // ok, bad_credentials, throttled, local_auth_off, unavailable, malformed, factor_needed
+	// Login: ok, bad_credentials, throttled, local_auth_off, unavailable, malformed,
+	// factor_needed, client_refused.
+	Login(dialect, outcome string)
 	Refresh(dialect, outcome string)    // rotated, grace, reused, healed, expired, refused, unavailable
 	Opened()                            // a session was opened
 	Ended(reason string)                // logout, reuse, revoked, evicted, user_gone, backend_dead

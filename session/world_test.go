@@ -215,7 +215,7 @@ func newWorld(t testing.TB, change func(*session.Options)) *world {
 
 func (w *world) replica(change func(*session.Options)) *session.Manager {
 	o := session.Options{
-		Store: w.store, Feed: w.store, Index: w.store, Roll: w.store, Throttle: w.store, Keyring: w.keys, Directory: w.people,
+		Store: w.store, Feed: w.store, Index: w.store, Roll: w.store, Throttle: w.store, Codes: w.store, Keyring: w.keys, Directory: w.people,
 		Recorder: w.tally, DegradedFor: time.Minute,
 	}
 	if change != nil {
@@ -312,4 +312,16 @@ func (w *world) refreshAt(sid token.SID, g uint32) token.Secret {
 	copy(c[8:], n[1:])
 	w.keys.MAC("core refresh").Sum(c[11:], []byte("refresh"), []byte(w.iss.Name), []byte(w.iss.Source), c[:8], c[8:11])
 	return mintRefresh(c)
+}
+
+// realmed is a Verifier whose users have a realm.
+type realmed struct {
+	*people
+	realm string
+}
+
+func (r realmed) Verify(ctx context.Context, sid token.SID, g token.Grant) (token.Identity, error) {
+	id, err := r.people.Verify(ctx, sid, g)
+	id.Realm = r.realm
+	return id, err
 }

@@ -65,11 +65,14 @@ type Grant struct {
 	Realm    string
 	Password Secret
 	Refresh  Secret // the refresh token, for OpRefresh
-	Access   Secret // the access token, for a spoken OpLogout or OpWhoAmI
+	Access   Secret // the access token, for a spoken OpLogout or OpWhoAmI; the token, of either kind, for OpRevoke and OpIntrospect
 	Address  string // the caller's IP address, for throttling and audit; never sent
 
 	APIToken *APITokenRequest // for the three API token operations
 	Client   *Client          // the OAuth client that asks; nil: the API knows no clients
+	Scopes   []string         // asked for; nil: what the client has
+	Code     *CodeRequest     // for OpAuthorize and OpCode
+	Origin   string           // the gateway's URL as the caller knows it, scheme and host; never sent
 	Factor   *Factor          // the answer to a Challenge, with OpLogin; the poll of one, with OpPoll
 
 	// RealmInName says that the API writes a realm behind the last @ of the user
@@ -81,6 +84,38 @@ type Grant struct {
 type Client struct {
 	ID     string
 	Secret Secret // zero: none was sent
+}
+
+// CodeRequest asks for an authorization code, or redeems one.
+type CodeRequest struct {
+	ResponseType    string // "code"
+	RedirectURI     string // empty: not told
+	State           string // as received; it goes back with the answer
+	Nonce           string // for the id_token, OpenID Connect Core section 3.1.2.1
+	Challenge       string // code_challenge, RFC 7636 section 4.3; empty: none
+	ChallengeMethod string
+	Code            Secret // to redeem
+	Verifier        Secret // code_verifier, RFC 7636 section 4.5; zero: none was sent
+}
+
+// A Redirect is an answer that goes by the browser to the client's own address,
+// which was checked.
+type Redirect struct {
+	URI   string
+	State string
+	Code  Secret // zero: Err says why there is none
+	Err   *Error
+}
+
+// IDToken is what an id_token says (OpenID Connect Core section 2).
+type IDToken struct {
+	Origin   string // of the issuer, as Grant.Origin
+	Subject  string // Identity.ID
+	Client   string // whom it is for
+	Nonce    string // as asked; empty: none
+	Access   Secret // the access token that goes with it
+	IssuedAt time.Time
+	TTL      time.Duration // 0: the vendor's
 }
 
 // Challenge asks for a second factor, in the words of FortiAuthenticator's token
@@ -147,6 +182,18 @@ type Set struct {
 	RefreshExpiresIn time.Duration // of Refresh; 0: never or not told
 	Identity         Identity
 	APITokens        []APIToken // for the API token operations; one, for create
+
+	// Of an OAuth server.
+	Scopes    []string      // granted
+	NeverAs   time.Duration // what a client is told where ExpiresIn is 0; below 0: nothing
+	IDToken   Secret        // zero: none
+	Factor    bool          // the grant answered a challenge
+	Challenge *Challenge    // for OpPoll
+	Redirect  *Redirect     // for OpAuthorize
+	Origin    string        // for OpDiscovery, as Grant.Origin
+	Keys      []byte        // for OpKeys: RFC 7517 section 5
+	Active    bool          // for OpIntrospect; false: nothing else is told
+	Client    string        // for OpIntrospect
 }
 
 // Identity is who somebody is, as the identity source knows it.

@@ -60,12 +60,12 @@ func appDialect() *dialect.Dialect {
 }
 
 // appWorld plays its backend: answer gives status and body for a call.
-func appWorld(t *testing.T, account upstream.Account, answer func(call string) (int, string)) (w *world, calls func() string) {
+func appWorld(t *testing.T, account upstream.Account, client *token.Client, answer func(call string) (int, string)) (w *world, calls func() string) {
 	var mu sync.Mutex
 	var list []string
 	account.Username, account.Password = "svc", token.NewSecret("svcpass")
 	w = newWorld(t, func(c *upstream.Config) {
-		c.Dialect, c.Account = appDialect(), &account
+		c.Dialect, c.Account, c.Client = appDialect(), &account, client
 		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			call := strings.TrimSpace(r.URL.Path[1:] + " " + r.Header.Get("Said"))
 			if bearer := r.Header.Get("Authorization"); bearer != "" {
@@ -112,7 +112,7 @@ func minting() func(call string) (int, string) {
 
 func TestApplicationTokenServesForYears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, minting())
+		w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, nil, minting())
 		w.wantGet(t, anyone, 200)
 		wantCalled(t, calls, "login svc, application_token R1, call APP2")
 		again := &world{Backend: upstream.New(w.config)}
@@ -128,7 +128,7 @@ func TestApplicationTokenServesForYears(t *testing.T) {
 
 func TestTokenThatNeverExpiresIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, calls := appWorld(t, upstream.Account{}, func(call string) (int, string) {
+		w, calls := appWorld(t, upstream.Account{}, nil, func(call string) (int, string) {
 			if strings.HasPrefix(call, "login") {
 				return 200, "FOREVER"
 			}
@@ -147,7 +147,7 @@ func TestRefusedApplicationTokenIsReplacedOnce(t *testing.T) {
 		t.Run(fmt.Sprint(status), inBubble(func(t *testing.T) {
 			mint := minting()
 			refuse := ""
-			w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, func(call string) (int, string) {
+			w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, nil, func(call string) (int, string) {
 				if refuse != "" && strings.HasPrefix(call, refuse) {
 					return status, "expired"
 				}
@@ -182,7 +182,7 @@ func TestRefusalToGiveAnApplicationToken(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.status), inBubble(func(t *testing.T) {
 			mint := minting()
-			w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, func(call string) (int, string) {
+			w, calls := appWorld(t, upstream.Account{ApplicationToken: true}, nil, func(call string) (int, string) {
 				if strings.HasPrefix(call, "application_token") {
 					return tt.status, ""
 				}
@@ -208,8 +208,8 @@ func TestRefusalToGiveAnApplicationToken(t *testing.T) {
 
 func TestClientOfTheAccountProvesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		account := upstream.Account{ClientID: "gate", ClientSecret: token.NewSecret("sesame")}
-		w, calls := appWorld(t, account, minting())
+		gate := &token.Client{ID: "gate", Secret: token.NewSecret("sesame")}
+		w, calls := appWorld(t, upstream.Account{}, gate, minting())
 		w.wantGet(t, anyone, 200)
 		advance(55 * time.Minute)
 		w.wantGet(t, anyone, 200)
@@ -218,8 +218,7 @@ func TestClientOfTheAccountProvesItself(t *testing.T) {
 
 		// Tokens belong to their client: another one does not use them.
 		c := w.config
-		other := *c.Account
-		other.ClientID, c.Account, c.LogoutAtDrain = "another", &other, true
+		c.Client, c.LogoutAtDrain = &token.Client{ID: "another", Secret: gate.Secret}, true
 		second := &world{Backend: upstream.New(c)}
 		second.wantGet(t, anyone, 200)
 		if err := second.Drain(t.Context()); err != nil {
@@ -231,7 +230,7 @@ func TestClientOfTheAccountProvesItself(t *testing.T) {
 
 func TestWrongClientSecretStopsUntilItIsAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, calls := appWorld(t, upstream.Account{ClientID: "gate", ClientSecret: token.NewSecret("wrong")}, func(string) (int, string) { return 401, "" })
+		w, calls := appWorld(t, upstream.Account{}, &token.Client{ID: "gate", Secret: token.NewSecret("wrong")}, func(string) (int, string) { return 401, "" })
 		for range 5 {
 			w.wantKind(t, anyone, token.BadGateway)
 			advance(time.Minute)
@@ -240,8 +239,7 @@ func TestWrongClientSecretStopsUntilItIsAnother(t *testing.T) {
 			t.Errorf("logins with a wrong secret = %d; want 2", n)
 		}
 		c := w.config
-		right := *c.Account
-		right.ClientSecret, c.Account = token.NewSecret("right"), &right
+		c.Client = &token.Client{ID: "gate", Secret: token.NewSecret("right")}
 		again := &world{Backend: upstream.New(c)}
 		again.wantKind(t, anyone, token.BadGateway)
 		wantCalled(t, calls, "login svc gate:right")
@@ -254,7 +252,7 @@ func TestRefusalInUnknownWordsRenewsOncePerHalfMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		odd, body := false, ""
 		mint := minting()
-		w, calls := appWorld(t, upstream.Account{}, func(call string) (int, string) {
+		w, calls := appWorld(t, upstream.Account{}, nil, func(call string) (int, string) {
 			if odd && strings.HasPrefix(call, "call") {
 				return 401, body
 			}
@@ -284,7 +282,7 @@ func TestRefusalInUnknownWordsRenewsOncePerHalfMinute(t *testing.T) {
 func TestUnknownWordsWithAnotherStatusAreRelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mint := minting()
-		w, calls := appWorld(t, upstream.Account{}, func(call string) (int, string) {
+		w, calls := appWorld(t, upstream.Account{}, nil, func(call string) (int, string) {
 			if strings.HasPrefix(call, "call") {
 				return 422, "a field is missing"
 			}

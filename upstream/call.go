@@ -62,14 +62,11 @@ func (b *Backend) speaks(op token.Op) bool {
 }
 
 // grant returns a grant of the account's, with what it proves itself by. In
-// pass-through it holds the operation alone.
+// pass-through it holds the operation and the client alone.
 func (b *Backend) grant(op token.Op) token.Grant {
-	g, a := token.Grant{Op: op}, b.cfg.Account
+	g, a := token.Grant{Op: op, Client: b.cfg.Client}, b.cfg.Account
 	if a == nil {
 		return g
-	}
-	if a.ClientID != "" {
-		g.Client = &token.Client{ID: a.ClientID, Secret: a.ClientSecret}
 	}
 	if op == token.OpLogin || op == token.OpRenew {
 		g.Username, g.Password = a.Username, a.Password
@@ -93,6 +90,9 @@ func (b *Backend) speakKnown(ctx context.Context, g token.Grant) (set token.Set,
 func (b *Backend) speakOnce(ctx context.Context, version string, g token.Grant) (token.Set, error) {
 	if !b.speaks(g.Op) {
 		return token.Set{}, errNoCall
+	}
+	if g.Client == nil {
+		g.Client = b.cfg.Client
 	}
 	call := b.cfg.Dialect.Call(g.Op)
 	r, err := b.request(ctx, call, version, g)

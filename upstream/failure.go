@@ -19,6 +19,7 @@ const (
 	dead                   // the refresh token is no good: log in again if we may
 	noVersion              // the backend knows no version of the API that may be spoken
 	noToken                // the backend gives the account no application token
+	badClient              // the backend refuses the OAuth client, so nothing was said about what it presented
 )
 
 // classify gives meaning to a failed login or renewal. Only what the backend
@@ -40,6 +41,8 @@ func classify(op token.Op, err error) class {
 		return transient
 	case op == token.OpRefresh && r.err.Kind == token.InvalidRefresh, op == token.OpRenew && endsAccess(r.err.Kind):
 		return dead
+	case r.err.Kind == token.InvalidClient || r.err.Kind == token.UnauthorizedClient:
+		return badClient
 	case op == token.OpRefresh:
 		return transient
 	case r.err.Kind == token.LocalAuthOff:
@@ -120,6 +123,7 @@ const (
 	msgUnavailable = "The gateway could not sign in at the backend just now. Try again later."
 	msgRejected    = "The backend refuses the gateway's own account. An operator has to correct its user name or password."
 	msgLocalOff    = "The backend has local authentication switched off; the gateway needs an API token for it, or it has to be switched on. Ask the operator."
+	msgClient      = "The backend refuses the gateway's OAuth client. An operator has to correct its id, its secret or its grants."
 	msgAPIToken    = "The backend refuses the gateway's API token. An operator has to put a valid one in its place."
 	msgNoToken     = "The backend gives the gateway's account no application token. An operator has to make it a user of the type that may have one, or take application_token out."
 	msgCredential  = "The backend refuses the gateway's own credential. An operator has to correct it."
@@ -136,6 +140,8 @@ func report(c class, cause error, wait time.Duration) *token.Error {
 		return token.Fail(token.BadGateway, msgRejected, cause)
 	case localOff:
 		return token.Fail(token.BadGateway, msgLocalOff, cause)
+	case badClient:
+		return token.Fail(token.BadGateway, msgClient, cause)
 	case dead:
 		return token.Fail(token.InvalidAccess, msgEnded, cause)
 	case noToken:

@@ -55,7 +55,7 @@ func TestBackOffGrowsToThirtySeconds(t *testing.T) {
 
 func TestOldRecordDoesNotOpenInTheNewOnesPlace(t *testing.T) {
 	n := newNames(seal.Random(), "fabric")
-	r := Ref{Owner: n.account(&Account{Username: "svc"}), Backend: "fabric"}
+	r := Ref{Owner: n.account(&Account{Username: "svc"}, nil), Backend: "fabric"}
 	rec := n.seal(r, &tokens{version: 3, access: token.NewSecret("A"), refresh: token.NewSecret("R")})
 	got, err := n.open(r, rec)
 	if err != nil || got.access.Reveal() != "A" || got.refresh.Reveal() != "R" || got.version != 3 {
@@ -93,7 +93,7 @@ func TestDigestsTellCredentialsApart(t *testing.T) {
 			t.Errorf("%+v and %+v have one digest", g, other)
 		}
 		seen[d] = g
-		if n.user(g) == n.account(&Account{Username: g.Username}) {
+		if n.user(g) == n.account(&Account{Username: g.Username}, nil) {
 			t.Errorf("%q has one owner as a user and as an account", g.Username)
 		}
 	}

@@ -3,10 +3,8 @@ package upstream
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
-	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/seal"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -31,10 +29,10 @@ func newNames(k *seal.Keyring, backend string) names {
 
 // account returns the owner that an account's record is kept under. Tokens belong
 // to an OAuth client too, and one of an application token is of another kind.
-func (n names) account(a *Account) string {
+func (n names) account(a *Account, c *token.Client) string {
 	text := fmt.Sprintf("%q %q", n.backend, a.Username)
-	if a.ClientID != "" || a.ApplicationToken {
-		text = fmt.Sprintf("%s %q %v", text, a.ClientID, a.ApplicationToken)
+	if c != nil || a.ApplicationToken {
+		text = fmt.Sprintf("%s %q %v", text, clientOf(c).ID, a.ApplicationToken)
 	}
 	return "a." + n.owner.Digest(text)[0]
 }
@@ -56,12 +54,13 @@ func (n names) digest(g token.Grant) string {
 }
 
 // address returns what stands for where the gateway logs in, how, and as whom.
-func (n names) address(u *url.URL, a *Account, d *dialect.Dialect) string {
+func (n names) address(cfg *Config) string {
+	a, c, d := cfg.Account, clientOf(cfg.Client), cfg.Dialect
 	if a == nil {
 		a = &Account{}
 	}
-	text := fmt.Sprintf("address %q %q %q %q %q %q %v", u, a.Username, a.Password.Reveal(),
-		a.ClientID, a.ClientSecret.Reveal(), a.TOTPSecret.Reveal(), a.ApplicationToken)
+	text := fmt.Sprintf("address %q %q %q %q %q %q %v", cfg.URL, a.Username, a.Password.Reveal(),
+		c.ID, c.Secret.Reveal(), a.TOTPSecret.Reveal(), a.ApplicationToken)
 	if d != nil {
 		text = fmt.Sprintf("%s %q %q", text, d.ID(), d.Versions)
 	}
@@ -110,3 +109,11 @@ func (n names) open(r Ref, rec Record) (*tokens, error) {
 // errNoTokens says that a record holds no tokens: none were committed yet, or
 // they were logged out.
 var errNoTokens = errors.New("upstream: no tokens are stored")
+
+// clientOf returns the client, or one without a name for none.
+func clientOf(c *token.Client) token.Client {
+	if c == nil {
+		return token.Client{}
+	}
+	return *c
+}

@@ -39,7 +39,7 @@ func (b *Backend) Verify(ctx context.Context, sid token.SID, g token.Grant) (tok
 	if b.mode() != modeOwn {
 		return token.Identity{}, errAccount
 	}
-	g = token.Grant{Op: token.OpLogin, Username: g.Username, Realm: g.Realm, Password: g.Password}
+	g = token.Grant{Op: token.OpLogin, Username: g.Username, Realm: g.Realm, Password: g.Password, Client: b.cfg.Client}
 	type result struct {
 		id  token.Identity
 		err error

@@ -35,12 +35,8 @@ type Account struct {
 	Password token.Secret
 	// APIToken is a long-lived token that is sent as it is. With one there is
 	// nothing to log in to, and Username and Password are not looked at.
-	APIToken token.Secret
-	// ClientID and ClientSecret are of the OAuth client that the gateway is to the
-	// backend; empty: its API knows no clients.
-	ClientID     string
-	ClientSecret token.Secret
-	TOTPSecret   token.Secret // base32 (RFC 4648), of the account's second factor
+	APIToken   token.Secret
+	TOTPSecret token.Secret // base32 (RFC 4648), of the account's second factor
 	// ApplicationToken says that a login is only made to get a token that never
 	// expires, which is then sent as long as the backend takes it.
 	ApplicationToken bool
@@ -53,7 +49,8 @@ type Config struct {
 	URL       *url.URL         // scheme, host and base path
 	Dialect   *dialect.Dialect // nil: speaks nothing, nothing is injected
 	Account   *Account         // nil: pass-through, each client's own credentials
-	Mint      *Mint            // with neither of the two: tokens about the caller; nil: none
+	Client    *token.Client    // as which OAuth client the gateway speaks; nil: the API knows none
+	Mint      *Mint            // with neither account nor dialect: tokens about the caller; nil: none
 	Static    *Static          // with none of the three: the same header always; nil: none
 	Transport http.RoundTripper
 	Store     Store
@@ -138,13 +135,13 @@ func New(c Config) *Backend {
 	}
 	if c.Keyring != nil {
 		b.names = newNames(c.Keyring, c.Name)
-		b.with = b.names.address(c.URL, c.Account, c.Dialect)
+		b.with = b.names.address(&c)
 	}
 	if c.Mint != nil {
 		b.minted = newMinted(*c.Mint)
 	}
 	if b.mode() == modeShared {
-		b.pool = b.names.account(c.Account)
+		b.pool = b.names.account(c.Account, c.Client)
 		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
 	}
 	return b

@@ -70,7 +70,7 @@ type Step struct {
 	Request  *Request
 	Response Response
 	Example  *Example
-	Offline  json.RawMessage // verification data alone: nothing is sent
+	Offline  *Offline // verification data alone: nothing is sent
 }
 
 // An Example is the answer that the vendor's page shows.

@@ -15,6 +15,7 @@ type Subject struct {
 	Roll     session.Roll
 	Throttle session.Throttle
 	Keys     session.KeyStore
+	Codes    session.Codes
 	Feed     session.Feed
 	Tries    session.Tries
 	Pushes   session.Pushes
@@ -67,6 +68,11 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"PushGoesOneWay", testPush},
 		{"PushEnds", testPushEnds},
 		{"PushesOfAUser", testPushesOfUser},
+		{"CodeIsTakenOnce", testCode},
+		{"CodeLostReplies", testCodeLostReplies},
+		{"CodeEnds", testCodeEnds},
+		{"CodeTakenIsKept", testCodeTakenIsKept},
+		{"CodeParallelTakers", testCodeParallel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}

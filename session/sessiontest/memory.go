@@ -22,8 +22,8 @@ const (
 	closedKeep = 10 * time.Minute
 )
 
-// Memory is session's Store, Index, Roll, Throttle, KeyStore, Feed, Tries and Pushes
-// in memory. Its
+// Memory is session's Store, Index, Roll, Throttle, KeyStore, Codes, Feed, Tries and
+// Pushes in memory. Its
 // clock is time.Now, so it works inside testing/synctest. It is safe for
 // concurrent use.
 type Memory struct {
@@ -33,6 +33,7 @@ type Memory struct {
 	roll     map[session.Owner]time.Time         // the end of each
 	failures map[string][]time.Time              // by account or address
 	factors  factors
+	codes    map[string]*codeRow // by digest
 	manifest string
 	follow   map[chan session.Event]struct{}
 	down     bool
@@ -62,7 +63,7 @@ type note struct {
 func NewMemory() *Memory {
 	return &Memory{
 		rows: map[token.SID]*row{}, lists: map[string]map[token.SID]membership{},
-		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{},
+		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{}, codes: map[string]*codeRow{},
 		factors: factors{users: map[string]*factorRow{}, pushes: map[string]*pushRow{}}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
 	}
 }
@@ -79,7 +80,10 @@ func (m *Memory) SetDown(down bool) {
 func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, method := range []string{"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "issue", "try", "open push", "settle push", "close pushes"} {
+	for _, method := range []string{
+		"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "put code", "take code",
+		"issue", "try", "open push", "settle push", "close pushes",
+	} {
 		m.lose[method] = true
 	}
 }
