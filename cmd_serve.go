@@ -243,6 +243,12 @@ func (s *server) adminServer() *http.Server {
 			}
 			return nil
 		},
+		Challenges: func() admin.Challenges {
+			if g := s.gateway.Load(); g != nil {
+				return g.sessions
+			}
+			return nil
+		},
 	}), s.log)
 }
 

@@ -45,15 +45,7 @@ type APIToken struct {
 }
 
 // Challenge is a login that waits for its second factor to be approved.
-type Challenge struct {
-	ID      string    `json:"id"`
-	User    string    `json:"user"`
-	Issuer  string    `json:"issuer"`           // "fac-oauth/8.0"
-	Client  string    `json:"client,omitempty"` // the OAuth client
-	Address string    `json:"address"`          // of the caller
-	Made    time.Time `json:"made"`
-	Ends    time.Time `json:"ends"`
-}
+type Challenge = session.PendingChallenge
 
 // SessionList is a page of sessions.
 type SessionList struct {
