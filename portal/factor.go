@@ -109,7 +109,7 @@ func (s *site) secondFactor(w http.ResponseWriter, r *http.Request) {
 	}
 	dropTicket(w)
 	setCookie(w, set.Access)
-	seeOther(w, page.ReturnTo)
+	s.goOn(w, page.ReturnTo)
 }
 
 func dropTicket(w http.ResponseWriter) {

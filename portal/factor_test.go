@@ -83,6 +83,15 @@ func TestRightCodeOpensTheSession(t *testing.T) {
 	}
 }
 
+// As after a password alone: the page is what stands before another site.
+func TestAPageStandsBeforeAnotherSiteAfterTheCodeToo(t *testing.T) {
+	g := newGate(t, func(o *Options) { o.Outward = func(path string) bool { return path == "/api/x?y=1" } })
+	res := g.factor(t, http.MethodPost, "123456", halfway(t, g, "ftm"))
+	want(t, res, http.StatusOK, `href="/api/x?y=1"`)
+	wantHeader(t, res, "Refresh", "0; url=/api/x?y=1")
+	wantHeader(t, res, "Location", "")
+}
+
 func TestWrongCodeAsksAgain(t *testing.T) {
 	for code, c := range map[string]struct {
 		status int
