@@ -85,11 +85,7 @@ func runDemoBackend(ctx context.Context, args []string, std streams) error {
 	}
 	sim, ok := demo.Find(name)
 	if !ok || len(args) > 1 {
-		var names []string
-		for _, s := range demo.Simulations {
-			names = append(names, s.Name)
-		}
-		return fmt.Errorf("demo-backend: there is no simulated %q; there are %s", strings.Join(args, " "), strings.Join(names, ", "))
+		return fmt.Errorf("demo-backend: there is no simulated %q; there are %s", strings.Join(args, " "), strings.Join(demo.Names(), ", "))
 	}
 	log := slog.New(slog.NewJSONHandler(std.err, nil))
 	b, err := startSimulation(ctx, sim, setting("GATEHOUSE_LISTEN", ":8080"), log)

@@ -11,7 +11,10 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/gatehouse-gateway/gatehouse/demo"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -47,7 +50,7 @@ func commands() []command {
 	return []command{
 		{"serve", "", "run the gateway as the environment and GATEHOUSE_CONFIG say (the default)", runServe},
 		{"demo", "", "run everything at once: simulated backends, the gateway, and lines to paste", runDemo},
-		{"demo-backend", "[NAME]", "run one simulated backend alone, on GATEHOUSE_LISTEN: ipfabric, or another of demo's", runDemoBackend},
+		{"demo-backend", "[NAME]", "run one simulated backend alone, on GATEHOUSE_LISTEN: " + strings.Join(demo.Names(), ", "), runDemoBackend},
 		{"check", "", "name every fault of the configuration, each with its place", runCheck},
 		{"explain", "METHOD URL [--user NAME] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
 		{"sessions", sessionsArgs, "list, show and end sessions of a running gateway", runSessions},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -218,12 +219,8 @@ func fixtureUsers(t *testing.T, f vectors.File) *identity.Users {
 func runServed(t *testing.T, f vectors.File, v vectors.Served, profile string, keys session.KeyStore) {
 	name := f.Family.Name + "/" + profile
 	s := &issuer{t: t, file: f}
-	sim, ok := demo.Find(f.Family.Name)
-	if !ok {
-		t.Fatal("nothing simulates what is behind this token API")
-	}
 	alive := func(sid token.SID) bool { return s.gateway.sessions.Lives(t.Context(), sid) }
-	s.outside = memoryOutside(t, f, keys, demo.Local{Handler: sim.Resources(alive)})
+	s.outside = memoryOutside(t, f, keys, demo.Local{Handler: behind(f, alive)})
 	tokens := config.Tokens{VendorLogout: true}
 	s.cfg = &config.Config{
 		Secrets: []token.Secret{token.NewSecret(vectorSecret)}, PagesPath: "/.gatehouse", Tokens: tokens, DegradedFor: time.Minute,
@@ -279,6 +276,18 @@ func (s *issuer) asBrowser(r *http.Request) {
 	}
 	user := s.file.Fixtures.Users[0]
 	r.Header["Cookie"] = append(r.Header["Cookie"], s.signIn(user.Username, user.Password))
+}
+
+// behind is what a token API is served before: what simulates it in the demo, or
+// something that answers every call with an empty object.
+func behind(f vectors.File, alive func(token.SID) bool) http.Handler {
+	if sim, ok := demo.Find(f.Family.Name); ok {
+		return sim.Resources(alive)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, "{}")
+	})
 }
 
 // seedAPITokens makes the API tokens of the fixtures; an expired one was good

@@ -30,6 +30,15 @@ func (s Simulation) Host() string { return s.Name + ".localhost" }
 // Simulations are all there are, in the order of the table.
 var Simulations = []Simulation{fabric, sbc, fortiAuthenticator, facOAuth, itemPath}
 
+// Names are the names of all simulations, for messages.
+func Names() []string {
+	var names []string
+	for _, s := range Simulations {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 // Find returns the simulation of a dialect.
 func Find(name string) (Simulation, bool) {
 	for _, s := range Simulations {

@@ -57,12 +57,22 @@ func Open(name string, s Settings) (*Dialect, error) {
 		}
 		for _, p := range f.Profiles {
 			if p == profile {
-				return f.Open(profile, s)
+				return f.open(profile, s)
 			}
 		}
 		return nil, fmt.Errorf("dialect: %s has no profile %q; it has %s", vendor, profile, strings.Join(f.Profiles, ", "))
 	}
 	return nil, fmt.Errorf("dialect: no dialect %q; there are %s", name, strings.Join(Names(), ", "))
+}
+
+// open opens a profile that there is. A setting that keeps plain http out must not
+// be forgotten.
+func (f Family) open(profile string, s Settings) (*Dialect, error) {
+	d, err := f.Open(profile, s)
+	if err == nil && s.HTTPSOnly && !d.Tokens.HTTPSOnly {
+		return nil, fmt.Errorf("dialect: %s: the vendor does not refuse plain http by itself", d.ID())
+	}
+	return d, err
 }
 
 // Settings are what an operator may set of a served dialect. The zero value is

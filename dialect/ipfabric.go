@@ -109,8 +109,6 @@ func (v ipf) check() error {
 			v.RefreshLength, ipfMinRefresh, ipfMaxRefresh, ipfRefreshLength)
 	case !ipfCode.MatchString(v.MissingTokenCode):
 		return errors.New("the code for a missing token must look like API_EXPIRED_ACCESS_TOKEN")
-	case v.HTTPSOnly:
-		return errors.New("the vendor does not refuse plain http by itself")
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
@@ -52,7 +51,7 @@ func TestReadTokensTakesBothForms(t *testing.T) {
 			token.Set{Access: token.NewSecret("A"), ExpiresIn: 30 * time.Minute, RefreshExpiresIn: 24 * time.Hour},
 		},
 	} {
-		for _, profile := range dialect.All[0].Profiles {
+		for _, profile := range profilesOf(t, "ipfabric") {
 			got, err := ipfCall(t, profile, token.OpRefresh).ReadResponse(answered(http.StatusOK, c.h, c.body))
 			if err != nil {
 				t.Errorf("%s (%s): %v", c.name, profile, err)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestVersionIsThatOfTheProfile(t *testing.T) {
-	for _, profile := range dialect.All[0].Profiles {
+	for _, profile := range profilesOf(t, "ipfabric") {
 		c := ipfCall(t, profile, token.OpVersion)
 		rec := httptest.NewRecorder()
 		if err := c.WriteResponse(rec, token.Set{}); err != nil {

@@ -46,7 +46,7 @@ func (d *Dialect) Guards(path string) (op token.Op, ok bool) {
 			continue
 		}
 		for _, pattern := range c.Paths {
-			tail := callTail(pattern)
+			tail := strings.ToLower(callTail(pattern)) // as plainPath writes
 			if len(tail) > best && endsIn(path, tail) {
 				best, op = len(tail), c.Op
 			}

@@ -79,7 +79,7 @@ func TestMatchSetsPathValues(t *testing.T) {
 }
 
 func TestGuardsEverySpellingOfATokenCall(t *testing.T) {
-	for _, profile := range dialect.All[0].Profiles {
+	for _, profile := range profilesOf(t, "ipfabric") {
 		d := mustOpen(t, "ipfabric/"+profile, dialect.Settings{})
 		for path, want := range map[string]token.Op{
 			"/api/auth/login":                     token.OpLogin,
@@ -128,6 +128,25 @@ func TestGuardsNothingElse(t *testing.T) {
 	} {
 		if op, ok := d.Guards(path); ok {
 			t.Errorf("Guards(%q) = %q; want nothing", path, op)
+		}
+	}
+}
+
+// TestGuardsCallsWithCapitals: a vendor may write its paths in any letter case.
+func TestGuardsCallsWithCapitals(t *testing.T) {
+	d := &dialect.Dialect{Calls: []dialect.Call{
+		{Op: token.OpLogin, Paths: []string{"/rest/v1/SessionService/Sessions"}},
+		{Op: token.OpLogout, Paths: []string{"/rest/v1/SessionService/Sessions/{id}"}},
+	}}
+	for path, want := range map[string]token.Op{
+		"/rest/v1/SessionService/Sessions":        token.OpLogin,
+		"/rest/v1/sessionservice/sessions":        token.OpLogin,
+		"/REST/V2/SESSIONSERVICE/SESSIONS/":       token.OpLogin,
+		"/rest/v1/SessionService/Sessions/6":      token.OpLogout,
+		"/rest/v1/SessionService/Sessions/6/More": token.OpLogout,
+	} {
+		if got, ok := d.Guards(path); got != want || !ok {
+			t.Errorf("Guards(%q) = %q, %v; want %q", path, got, ok, want)
 		}
 	}
 }

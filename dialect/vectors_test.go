@@ -2,6 +2,7 @@ package dialect_test
 
 import (
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,16 @@ func mustOpen(t testing.TB, name string, s dialect.Settings) *dialect.Dialect {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// profilesOf returns the profiles of one family.
+func profilesOf(t testing.TB, name string) []string {
+	t.Helper()
+	i := slices.IndexFunc(dialect.All, func(f dialect.Family) bool { return f.Name == name })
+	if i < 0 {
+		t.Fatalf("no dialect %s", name)
+	}
+	return dialect.All[i].Profiles
 }
 
 var revealed = cmp.Comparer(func(a, b token.Secret) bool { return a.Reveal() == b.Reveal() })

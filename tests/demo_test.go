@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/demo"
 )
 
 // demoLine is one thing worth seeing, as demo prints it.
@@ -148,15 +151,16 @@ func startDemo(t testing.TB) *gateway {
 	return g
 }
 
-// demoPorts is how many ports in a row the demo may need: its own and one for each
+// demoPorts is how many ports in a row the demo needs: its own and one for each
 // simulated backend.
-const demoPorts = 8
+var demoPorts = 1 + len(demo.Simulations)
 
-// freeRow returns an address whose port and those after it are free.
+// freeRow returns an address whose port and those after it are free. They lie below
+// those that the system gives away, to the demo's own simulated backends too.
 func freeRow(t testing.TB) string {
 	t.Helper()
 	for range 20 {
-		address := freeAddress(t)
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
 		if free(t, address, demoPorts) {
 			return address
 		}
