@@ -99,23 +99,6 @@ func (s *issuer) halt() {
 	s.wait.Wait()
 }
 
-// longest is for how long a gateway is kept running while time passes. Beyond it
-// would only count seconds, of which ten years have too many; it is stopped, and
-// what it kept in memory alone is gone.
-const longest = 30 * 24 * time.Hour
-
-// advance lets time pass, in the bubble.
-func (s *issuer) advance(d time.Duration) {
-	s.t.Helper()
-	if d <= longest {
-		time.Sleep(d)
-		return
-	}
-	s.halt()
-	time.Sleep(d)
-	s.start()
-}
-
 func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transport http.RoundTripper) outside {
 	t.Helper()
 	mem, up := sessiontest.NewMemory(), upstreamtest.NewMemory()
