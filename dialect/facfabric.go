@@ -112,15 +112,9 @@ func facfReadRequest(r *http.Request) (token.Grant, error) {
 // user@name.com@realm". What of it is a realm, only those know who know the
 // users.
 func facfReadLogin(o object) (token.Grant, error) {
-	user, userErr := o.text("username")
-	password, passErr := o.text("password")
-	if err := errors.Join(userErr, passErr); err != nil {
-		return token.Grant{}, fmt.Errorf("dialect: read the login: %w", err)
-	}
-	if user == "" || password == "" {
-		return token.Grant{}, errors.New("dialect: read the login: username and password are both needed")
-	}
-	return token.Grant{Op: token.OpLogin, Username: user, RealmInName: true, Password: token.NewSecret(password)}, nil
+	g, err := o.login()
+	g.RealmInName = err == nil
+	return g, err
 }
 
 func facfReadRefresh(o object) (token.Grant, error) {

@@ -207,15 +207,7 @@ func ipfReadLogin(r *http.Request) (token.Grant, error) {
 	if err != nil {
 		return token.Grant{}, err
 	}
-	user, userErr := o.text("username")
-	password, passErr := o.text("password")
-	if err := errors.Join(userErr, passErr); err != nil {
-		return token.Grant{}, fmt.Errorf("dialect: read the login: %w", err)
-	}
-	if user == "" || password == "" {
-		return token.Grant{}, errors.New("dialect: read the login: username and password are both needed")
-	}
-	return token.Grant{Op: token.OpLogin, Username: user, Password: token.NewSecret(password)}, nil
+	return o.login()
 }
 
 func ipfWriteLogin(r *http.Request, g token.Grant) error {

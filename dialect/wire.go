@@ -149,6 +149,19 @@ func requestObject(r *http.Request, emptyOK bool) (object, error) {
 	return o, nil
 }
 
+// login reads the login of the APIs that take {"username","password"}.
+func (o object) login() (token.Grant, error) {
+	user, userErr := o.text("username")
+	password, passErr := o.text("password")
+	if err := errors.Join(userErr, passErr); err != nil {
+		return token.Grant{}, fmt.Errorf("dialect: read the login: %w", err)
+	}
+	if user == "" || password == "" {
+		return token.Grant{}, errors.New("dialect: read the login: username and password are both needed")
+	}
+	return token.Grant{Op: token.OpLogin, Username: user, Password: token.NewSecret(password)}, nil
+}
+
 func readAll(body io.Reader) ([]byte, error) {
 	if body == nil {
 		return nil, nil
