@@ -52,7 +52,7 @@ func commands() []command {
 		{"demo", "", "run everything at once: simulated backends, the gateway, and lines to paste", runDemo},
 		{"demo-backend", "[NAME]", "run one simulated backend alone, on GATEHOUSE_LISTEN: " + strings.Join(demo.Names(), ", "), runDemoBackend},
 		{"check", "", "name every fault of the configuration, each with its place", runCheck},
-		{"explain", "METHOD URL [--user NAME] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
+		{"explain", "METHOD URL [--user NAME] [--otp] [--ip ADDRESS]", "say which policy rule decides a request, and why", runExplain},
 		{"sessions", sessionsArgs, "list, show and end sessions of a running gateway", runSessions},
 		{"tokens", tokensArgs, "list and end API tokens of a running gateway", runTokens},
 		{"challenges", challengesArgs, "list and answer second factors that wait at a running gateway", runChallenges},
