@@ -101,7 +101,7 @@ func (p *facParams) client(r *http.Request) (*token.Client, error) {
 	user, password, _ := strings.Cut(basic.Reveal(), ":")
 	name, nameErr := url.QueryUnescape(user)
 	text, textErr := url.QueryUnescape(password)
-	if errors.Join(nameErr, textErr) != nil || name == "" {
+	if errors.Join(nameErr, textErr) != nil || name == "" || !utf8.ValidString(name+text) {
 		return nil, token.Fail(token.InvalidClient, "The client's Authorization header cannot be read.", nil)
 	}
 	if id != "" && id != name {
