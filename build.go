@@ -38,6 +38,7 @@ type stores struct {
 	backends upstream.Store
 	pins     upstream.Pins
 	duties   upstream.Duties
+	asked    upstream.Challenges
 }
 
 // outside is what a gateway is given that its configuration does not hold.
@@ -223,7 +224,7 @@ func (b *builder) backend(c config.Backend) error {
 	}
 	m.backend = upstream.New(upstream.Config{
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Client: client(c), Transport: transport,
-		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
+		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Challenges: b.stores.asked, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static),
 	})
 	b.metrics.SetInsecureBackend(c.Name, c.Insecure)

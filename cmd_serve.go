@@ -200,7 +200,7 @@ func storesOf(c *redisstore.Client) stores {
 	sessions, backends, factors := c.Sessions(), c.Backends(), c.Factors()
 	return stores{
 		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: c.Feed(),
-		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends,
+		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
 	}
 }
 

@@ -24,7 +24,6 @@ func TestSpokenVectors(t *testing.T) {
 		warmKeys(t, keys)
 		for _, v := range f.Spoken {
 			t.Run(v.ID, func(t *testing.T) {
-				left(t, v.ID)
 				synctest.Test(t, func(t *testing.T) { runSpoken(t, f, v, keys) })
 			})
 		}

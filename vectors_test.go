@@ -45,7 +45,6 @@ func TestServedVectors(t *testing.T) {
 		for _, v := range f.Served {
 			for _, profile := range v.Profiles {
 				t.Run(v.ID+"/"+profile, func(t *testing.T) {
-					left(t, v.ID)
 					synctest.Test(t, func(t *testing.T) { runServed(t, f, v, profile, keys) })
 				})
 			}
@@ -109,7 +108,7 @@ func memoryOutside(t *testing.T, f vectors.File, keys session.KeyStore, transpor
 	o := outside{
 		stores: stores{
 			sessions: mem, index: mem, throttle: mem, keys: keys, codes: mem, feed: mem, tries: mem, pushes: mem,
-			backends: up, pins: up, duties: up,
+			backends: up, pins: up, duties: up, asked: up,
 		},
 		log:        slog.New(slog.DiscardHandler),
 		transports: map[string]http.RoundTripper{"backend": transport},

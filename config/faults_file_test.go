@@ -131,7 +131,7 @@ routes: [{path: /x, backend: x}, {path: /y, backend: y}, {path: /z, backend: z}]
 			"gate.yaml:5 backends.x.versions[1]: 1.2 is there twice: take one out",
 			`gate.yaml:5 backends.x.versions[2]: "x" is no version: write one like v1.2`,
 			`gate.yaml:5 backends.x.versions[3]: "v1." is no version: write one like v1.2`,
-			"gate.yaml:7 backends.x.account.totp_secret: it is not base32: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
+			"gate.yaml:7 backends.x.account.totp_secret: it is not base32 of at least 16 characters: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
 			"gate.yaml:7 backends.x.account.application_token: ipfabric/7.0 has no application tokens: take it out",
 			"gate.yaml:12 backends.y.renewal_field: none sends no token to have it renewed: take it out",
 			"gate.yaml:11 backends.y.versions: none has no versions to choose from: take it out",

@@ -230,7 +230,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_BACKEND_USERNAME: the account has no user name: give it one and a password, or an API token",
 		}},
 		{"TOTP secret", backendVars("GATEHOUSE_BACKEND_USERNAME=svc", "GATEHOUSE_BACKEND_PASSWORD=x", "GATEHOUSE_BACKEND_TOTP_SECRET=hunter2-1890", "GATEHOUSE_USERS_FILE=users.yaml"), "", []string{
-			"GATEHOUSE_BACKEND_TOTP_SECRET: it is not base32: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
+			"GATEHOUSE_BACKEND_TOTP_SECRET: it is not base32 of at least 16 characters: write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up",
 		}},
 		{"account of none", []string{"GATEHOUSE_BACKEND_URL=https://x", "GATEHOUSE_BACKEND_SPEAK=none", "GATEHOUSE_BACKEND_API_TOKEN=hunter2", "GATEHOUSE_USERS_FILE=users.yaml"}, "", []string{
 			"GATEHOUSE_BACKEND_USERNAME: there is an account for a backend that is not spoken to: take it out, or say what the backend speaks",

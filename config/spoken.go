@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base32"
 	"fmt"
 	"regexp"
 	"slices"
@@ -39,16 +38,13 @@ func (l *loader) checkLogin(b Backend, at placer) {
 	}
 }
 
-// base32Secret checks the secret of a second factor. Spaces, lower case and
-// missing padding, as apps show it, are read too.
+// base32Secret checks the secret of a second factor.
 func (l *loader) base32Secret(place string, s token.Secret) {
 	if s.IsZero() {
 		return
 	}
-	text := strings.TrimRight(strings.ToUpper(strings.ReplaceAll(s.Reveal(), " ", "")), "=")
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
-	if err != nil || len(key) == 0 {
-		l.fault(place, "it is not base32", "write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up")
+	if _, err := token.ParseSeed(s); err != nil {
+		l.fault(place, "it is not base32 of at least 16 characters", "write the letters A to Z and digits 2 to 7 that the backend shows when the factor is set up")
 	}
 }
 

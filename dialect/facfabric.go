@@ -273,7 +273,7 @@ var facfErrors = []facfError{
 	{token.ExpiredAccess, 401, "Invalid access token", true},
 	{token.Missing, 401, "Authentication credentials were not provided", true},
 	{token.BadCredentials, 401, "Invalid credentials, or user improperly configured", true},
-	{token.FactorNeeded, 401, "Invalid credentials, or user improperly configured", true},
+	{token.FactorNeeded, 401, "A second factor is needed, which this API cannot ask for", true},
 	{token.InvalidRefresh, 401, "Invalid refresh token", true},
 	{token.InvalidAPIToken, 401, "Invalid API token", true},
 	{token.ExpiredAPIToken, 401, "Invalid API token", true},

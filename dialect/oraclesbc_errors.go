@@ -37,7 +37,7 @@ var sbcErrors = []sbcError{
 	{token.InvalidRefresh, 401, sbcUnauthorized, true},
 	{token.InvalidAPIToken, 401, sbcUnauthorized, true},
 	{token.ExpiredAPIToken, 401, sbcUnauthorized, true},
-	{token.FactorNeeded, 401, sbcUnauthorized, true}, // this API cannot ask for one
+	{token.FactorNeeded, 401, sbcUnauthorized + " A second factor is needed, which this API cannot ask for.", true},
 	{token.LocalAuthOff, 401, sbcUnauthorized, true},
 	{token.Denied, 403, "Client has no permission for this.", false},
 	{token.CrossOrigin, 403, "Calls from another origin are refused.", false},

@@ -160,7 +160,7 @@ func TestSBCErrorsAreThePages(t *testing.T) {
 		{token.BadCredentials, 401, "Client not authorized."},
 		{token.InvalidAccess, 401, "Client not authorized."},
 		{token.ExpiredAccess, 401, "Client not authorized."},
-		{token.FactorNeeded, 401, "Client not authorized."},
+		{token.FactorNeeded, 401, "Client not authorized. A second factor is needed, which this API cannot ask for."},
 		{token.Malformed, 400, "told"},
 		{token.Denied, 403, "told"},
 		{token.NotFound, 404, "told"},

@@ -32,7 +32,7 @@ type SecondFactor struct {
 // factor is a SecondFactor ready to be asked.
 type factor struct {
 	methods      []string
-	seed         []byte // nil: no codes of an app
+	seed         token.Seed // zero: no codes of an app
 	digits       int
 	phone, email string
 }
@@ -89,7 +89,7 @@ func (f *factor) check(noSeed bool) []string {
 		add(!slices.Contains(allMethods, m), fmt.Sprintf("method %q is none of %s", m, strings.Join(allMethods, ", ")))
 		add(slices.Contains(f.methods[:i], m), fmt.Sprintf("method %q is named twice", m))
 	}
-	add(overlap(f.methods, appMethods) && f.seed == nil && !noSeed, "ftm and ftk need a totp_secret_file")
+	add(overlap(f.methods, appMethods) && f.seed.IsZero() && !noSeed, "ftm and ftk need a totp_secret_file")
 	add(f.digits != 6 && f.digits != 8, "totp_digits must be 6 or 8")
 	add(overlap(f.methods, phoneMethods) && f.phone == "", "sms and dual need a phone")
 	add(overlap(f.methods, emailMethods) && f.email == "", "email and dual need an email address")
@@ -97,8 +97,8 @@ func (f *factor) check(noSeed bool) []string {
 	return msgs
 }
 
-// seed reads the seed of a user; nil without an error if he has none.
-func (s *SecondFactor) seed(name, dir string) ([]byte, error) {
+// seed reads the seed of a user; zero without an error if he has none.
+func (s *SecondFactor) seed(name, dir string) (token.Seed, error) {
 	text := s.TOTPSecret.Reveal()
 	if s.TOTPSecretFile != "" {
 		path := s.TOTPSecretFile
@@ -107,16 +107,16 @@ func (s *SecondFactor) seed(name, dir string) ([]byte, error) {
 		}
 		b, err := readFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("totp_secret_file %s cannot be read: %w", path, cause(err))
+			return token.Seed{}, fmt.Errorf("totp_secret_file %s cannot be read: %w", path, cause(err))
 		}
 		if text = seedLine(string(b), name); text == "" {
-			return nil, fmt.Errorf("totp_secret_file %s has neither a secret alone nor a line for this user", path)
+			return token.Seed{}, fmt.Errorf("totp_secret_file %s has neither a secret alone nor a line for this user", path)
 		}
 	}
 	if text == "" {
-		return nil, nil
+		return token.Seed{}, nil
 	}
-	return parseSeed(text)
+	return token.ParseSeed(token.NewSecret(text))
 }
 
 // cause drops the path that a PathError repeats.
@@ -177,10 +177,10 @@ func (f *Factors) Factor(id string) (methods, without []string) {
 // Step returns the time step of a code by ftm or ftk, 0 for none.
 func (f *Factors) Step(id, method string, code token.Secret) int64 {
 	e := f.users.byID[id]
-	if e == nil || e.factor == nil || e.factor.seed == nil || !slices.Contains(appMethods, method) {
+	if e == nil || e.factor == nil || e.factor.seed.IsZero() || !slices.Contains(appMethods, method) {
 		return 0
 	}
-	return matchStep(e.factor.seed, e.factor.digits, code.Reveal(), time.Now())
+	return matchStep(e.factor.seed, e.factor.digits, code, time.Now())
 }
 
 // Send sends a code by sms, email or dual; of dual, one that arrives will do.

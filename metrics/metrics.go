@@ -206,7 +206,7 @@ type upstream struct {
 func newUpstream(f factory) *upstream {
 	return &upstream{
 		logins: f.counters("upstream_logins_total", "Logins of the gateway at a backend.", "backend",
-			"ok", "rejected", "local_auth_off", "misconfigured", "stopped", "unavailable"),
+			"ok", "rejected", "local_auth_off", "misconfigured", "factor_needed", "stopped", "unavailable"),
 		renewals: f.counters("upstream_renewals_total", "Renewals of a backend's tokens.", "backend",
 			"ok", "dead", "unavailable"),
 		replays: f.counters("upstream_replays_total", "Requests that a backend refused because of an expired token.", "backend",
@@ -237,7 +237,7 @@ func (u *upstream) forget(backend string) {
 }
 
 // UpstreamLogin counts a login at a backend: ok, rejected, local_auth_off,
-// misconfigured, stopped or unavailable.
+// misconfigured, factor_needed, stopped or unavailable.
 func (m *Metrics) UpstreamLogin(backend, outcome string) { m.upstream.logins.inc(backend, outcome) }
 
 // UpstreamRenewal counts a renewal of a backend's tokens: ok, dead or

@@ -157,3 +157,6 @@ type idle struct{}
 
 func (idle) Renew(context.Context, token.SID, token.Grant) error { return nil }
 func (idle) End(token.SID)                                       {}
+func (idle) Poll(context.Context, string) (token.Challenge, error) {
+	return token.Challenge{}, nil
+}

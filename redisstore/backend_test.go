@@ -41,7 +41,7 @@ func backendFixture(t *testing.T, rdb redis.UniversalClient, advance func(time.D
 		}
 	}
 	return upstreamtest.Fixture{
-		Store: b, Pins: b, Duties: b, Advance: advance,
+		Store: b, Pins: b, Duties: b, Challenges: b, Advance: advance,
 		OpenSession: func(sid token.SID, ttl time.Duration) {
 			now, err := rdb.Time(t.Context()).Result()
 			do(err)
@@ -169,18 +169,21 @@ func TestBackendStoreThatCannotBeAskedIsAnError(t *testing.T) {
 	_, attempt := b.Attempt(ctx, upstream.Attempt{Ref: r})
 	_, pin := b.Pin(ctx, r, true)
 	_, due := b.Due(ctx, "fabric", "own", 0, 1)
+	_, find := b.Find(ctx, "fabric", "0123456789abcdef0123")
 	for name, err := range map[string]error{
-		"Acquire": acquire, "Commit": commit, "End": end, "Attempt": attempt, "Pin": pin, "Due": due,
+		"Acquire": acquire, "Commit": commit, "End": end, "Attempt": attempt, "Pin": pin, "Due": due, "Find": find,
 		"Release": b.Release(ctx, upstream.Release{Ref: r}),
 		"Add":     b.Add(ctx, "fabric", "own", "x", 0),
 		"Remove":  b.Remove(ctx, "fabric", "own", "x"),
+		"Keep":    b.Keep(ctx, "fabric", "0123456789abcdef0123", "sealed", time.Minute),
+		"Drop":    b.Drop(ctx, "fabric", "0123456789abcdef0123"),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), "redisstore: ") {
 			t.Errorf("%s without a store = %v; want an error of redisstore", name, err)
 		}
 	}
-	if got := rec.failed.Load(); got != 9 {
-		t.Errorf("failed operations recorded = %d; want 9", got)
+	if got := rec.failed.Load(); got != 12 {
+		t.Errorf("failed operations recorded = %d; want 12", got)
 	}
 }
 

@@ -55,3 +55,6 @@ func pushKey(id string) string { return "gh:{push}:" + id }
 
 // userPushesKey is the sorted set of a user's requests for approval.
 func userPushesKey(user string) string { return "gh:{push}:user:" + user }
+
+// challengeKey is the text of one challenge that a backend made.
+func challengeKey(backend, id string) string { return "gh:{ch:" + id + "}:" + backend }

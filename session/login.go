@@ -62,7 +62,7 @@ func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Gran
 		return Record{}, err
 	}
 	sid := token.NewSID()
-	id, err := m.prove(ctx, iss, sid, g)
+	id, err := m.prove(ctx, iss, sid, kind, g)
 	if err != nil {
 		return Record{}, err
 	}
@@ -93,7 +93,7 @@ func (m *Manager) create(ctx context.Context, rec Record, l Life) (Record, error
 }
 
 // prove checks a login against throttle and Verifier.
-func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token.Grant) (token.Identity, error) {
+func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Kind, g token.Grant) (token.Identity, error) {
 	if iss.LocalAuthOff {
 		return token.Identity{}, errLocalAuthOff
 	}
@@ -130,10 +130,27 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, g token
 	if err == nil {
 		return id, nil
 	}
-	if token.KindOf(err) == token.BadCredentials {
+	failed, err := iss.refusal(kind, g, err)
+	if failed {
 		m.countFailure(ctx, account, address)
 	}
 	return token.Identity{}, err
+}
+
+// refusal says whether a login that a Verifier refused counts as a failure, and
+// what the caller is told. A backend's challenge is told where the caller
+// can answer it. It counts where he cannot, since every try may send one more
+// message to somebody's phone, and after an answer, which was wrong then.
+func (i *Issuer) refusal(kind Kind, g token.Grant, err error) (failed bool, told error) {
+	switch {
+	case token.KindOf(err) == token.BadCredentials:
+		return true, err
+	case token.KindOf(err) != token.FactorNeeded:
+		return false, err
+	case i.SecondFactor != token.FactorAsked || kind != KindLogin:
+		return true, token.Fail(token.FactorNeeded, errFactorNeeded.Msg, err)
+	}
+	return g.Factor != nil && !g.Factor.Response.IsZero(), err
 }
 
 // allowed asks the throttle.

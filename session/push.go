@@ -95,9 +95,12 @@ func (m *Manager) settlePush(ctx context.Context, id string, from, to PushStatus
 
 // Poll says how far a pending second factor is: with status success comes the
 // Response to answer with. It is for whoever knows the session, as the vendor's
-// call is. Errors: NotFound, also for a challenge of another issuer, and
-// Unavailable.
+// call is. In pass-through the backend is asked. Errors: NotFound, also for a
+// challenge of another issuer, and Unavailable.
 func (m *Manager) Poll(ctx context.Context, iss *Issuer, session string) (token.Challenge, error) {
+	if iss.Backend != nil {
+		return iss.Backend.Poll(ctx, session)
+	}
 	push, err := m.lookPush(ctx, session)
 	if errors.Is(err, ErrNotFound) || err == nil && push.Issuer != iss.Name {
 		return token.Challenge{}, errNoSuchChallenge

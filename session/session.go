@@ -99,7 +99,8 @@ type Shape interface {
 }
 
 // Verifier proves a login. Failures are *token.Error: BadCredentials when the
-// caller is wrong, Unavailable when it could not be asked.
+// caller is wrong, FactorNeeded with a Challenge when a backend asks for more,
+// which the grant's Factor answers, Unavailable when it could not be asked.
 type Verifier interface {
 	// Verify checks the grant for the session that is about to be opened under
 	// sid. In pass-through mode it logs in at the backend and keeps the tokens
@@ -118,6 +119,9 @@ type Backend interface {
 	Renew(ctx context.Context, sid token.SID, g token.Grant) error
 	// End logs out at the backend, now or as a duty later. It does not wait.
 	End(sid token.SID)
+	// Poll says how far a challenge of the Verifier's is, by its Session. Errors:
+	// NotFound and Unavailable.
+	Poll(ctx context.Context, session string) (token.Challenge, error)
 }
 
 // Directory answers from memory who a user is now. Sessions of a user it does

@@ -7,8 +7,13 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// attempt returns the attempt that a call with the account's password is.
+// attempt returns the attempt that a call with the account's password is. The
+// seed of its second factor is part of the credential: a corrected one is tried
+// at once.
 func (b *Backend) attempt(g token.Grant) Attempt {
+	if seed := b.cfg.Account.TOTPSecret; !seed.IsZero() {
+		g.Factor = &token.Factor{Response: seed}
+	}
 	return Attempt{Ref: b.shared.ref, ID: rand.Text(), Digest: b.names.digest(g), Window: b.lease(), Keep: KeepUnused}
 }
 
@@ -27,9 +32,12 @@ func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) 
 		return e
 	}
 	b.rec.UpstreamLogin(b.cfg.Name, "stopped")
-	b.log.Error("no login is tried: the backend refused this account's password before",
-		"remedy", "put the right user name and password in the configuration; a changed one is tried at once")
+	b.log.Error("no login is tried: the backend refused this account's password or second factor before",
+		"remedy", "put the right user name, password and TOTP secret in the configuration; a changed one is tried at once")
 	e := report(rejected, nil, 0)
+	if why := h.standing(); why != nil {
+		e = why
+	}
 	b.release(Release{Ref: h.ref, Holder: holder, BackOff: maxBackOff, With: b.with})
 	h.rest(maxBackOff, e)
 	return e
@@ -49,7 +57,7 @@ func (b *Backend) conclude(a Attempt, how Trial) {
 // trial returns how an attempt ends that failed so.
 func (c class) trial() Trial {
 	switch c {
-	case rejected:
+	case rejected, noFactor:
 		return Rejected
 	case noToken:
 		return Accepted
@@ -65,6 +73,8 @@ func loginOutcome(c class) string {
 		return "local_auth_off"
 	case noVersion, noToken:
 		return "misconfigured"
+	case noFactor:
+		return "factor_needed"
 	}
 	return "unavailable"
 }

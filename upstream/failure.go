@@ -20,6 +20,7 @@ const (
 	noVersion              // the backend knows no version of the API that may be spoken
 	noToken                // the backend gives the account no application token
 	badClient              // the backend refuses the OAuth client, so nothing was said about what it presented
+	noFactor               // the account's second factor was not proved, and trying again would only ask for it anew
 )
 
 // classify gives meaning to a failed login or renewal. Only what the backend
@@ -58,6 +59,9 @@ func classify(op token.Op, err error) class {
 // loginClass gives meaning to a login of the account that failed, with what
 // belongs to it; a failed renewal is always transient.
 func loginClass(err error) class {
+	if u, ok := errors.AsType[*unproved](err); ok {
+		return u.class
+	}
 	if r, ok := errors.AsType[*refusal](err); ok && (r.op == token.OpLogin || r.op == token.OpApplicationToken) {
 		return classify(r.op, err)
 	}
@@ -112,6 +116,9 @@ func backOff(failures int) time.Duration {
 
 // asked returns the pause that the backend itself asked for, or 0.
 func asked(err error) time.Duration {
+	if u, ok := errors.AsType[*unproved](err); ok && u.wait > 0 {
+		return u.wait
+	}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return min(r.err.RetryAfter, longestAsked)
 	}
@@ -135,7 +142,10 @@ const (
 
 // report makes the error that a request gets when its tokens cannot be had.
 func report(c class, cause error, wait time.Duration) *token.Error {
+	u, unproved := errors.AsType[*unproved](cause)
 	switch c {
+	case noFactor:
+		return token.Fail(token.BadGateway, u.msg, cause)
 	case rejected:
 		return token.Fail(token.BadGateway, msgRejected, cause)
 	case localOff:
@@ -149,6 +159,9 @@ func report(c class, cause error, wait time.Duration) *token.Error {
 	case noVersion:
 		e, _ := errors.AsType[*unknownVersions](cause)
 		return token.Fail(token.BadGateway, e.message(), cause)
+	}
+	if unproved {
+		return unavailable(u.msg, cause, wait)
 	}
 	return unavailable(msgUnavailable, cause, wait)
 }

@@ -226,6 +226,18 @@ func (h *held) rest(d time.Duration, why *token.Error) {
 	h.hold, h.why = time.Now().Add(d), why
 }
 
+// standing returns what the last failure was, if only an operator can mend it;
+// else nil.
+func (h *held) standing() *token.Error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == nil || h.why.Kind != token.BadGateway {
+		return nil
+	}
+	why := *h.why
+	return &why
+}
+
 // adopt makes t the current tokens of h.
 func (b *Backend) adopt(h *held, t *tokens) {
 	h.cur.Store(t)

@@ -106,7 +106,7 @@ func newWorld(t testing.TB, change func(*upstream.Config)) *world {
 	w.config = upstream.Config{
 		Name: "fabric", URL: base, Dialect: ipfabric(t), Transport: w.fabric,
 		Account: &upstream.Account{Username: "svc", Password: token.NewSecret("svcpass")},
-		Store:   w.store, Pins: w.store, Duties: w.store, Keyring: keys, Recorder: w.notes,
+		Store:   w.store, Pins: w.store, Duties: w.store, Challenges: w.store, Keyring: keys, Recorder: w.notes,
 	}
 	if change != nil {
 		change(&w.config)

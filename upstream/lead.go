@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -168,11 +167,14 @@ func (b *Backend) login(h *held, holder string, rec Record) (*tokens, error) {
 		return nil, unavailable(msgStore, err, 0)
 	}
 	g := b.grant(token.OpLogin)
-	a := b.attempt(g)
-	if err := b.begin(ctx, h, holder, a); err != nil {
+	s := &signIn{h: h, holder: holder, rec: rec, grant: g, open: b.attempt(g)}
+	if err := b.begin(ctx, h, holder, s.open); err != nil {
 		return nil, err
 	}
 	next, _, err := b.exchange(g)
+	if c := challengeIn(err); c != nil {
+		next, err = b.prove(s, *c, err)
+	}
 	if err == nil && b.cfg.Account.ApplicationToken {
 		next, err = b.applicationToken(next)
 	}
@@ -180,13 +182,13 @@ func (b *Backend) login(h *held, holder string, rec Record) (*tokens, error) {
 		b.rec.UpstreamLogin(b.cfg.Name, "ok")
 		b.log.Info("logged in at the backend")
 		if h != b.shared { // else the commit clears the count
-			b.conclude(a, Accepted)
+			b.conclude(s.open, Accepted)
 		}
 		return b.keep(h, holder, rec.Version, next)
 	}
 	c := loginClass(err)
 	b.rec.UpstreamLogin(b.cfg.Name, loginOutcome(c))
-	b.conclude(a, c.trial())
+	b.conclude(s.open, c.trial())
 	return nil, b.fail(h, holder, rec.Failures, err)
 }
 
@@ -219,7 +221,7 @@ func (b *Backend) fail(h *held, holder string, failures int, err error) error {
 	wait, level := max(backOff(failures+1), asked(err)), slog.LevelWarn
 	if c != transient {
 		wait, level = max(wait, maxBackOff), slog.LevelError
-		err = fmt.Errorf("%s: %w", strings.TrimSuffix(report(c, err, 0).Msg, "."), err)
+		err = fmt.Errorf("%s: %w", trim(report(c, err, 0).Msg), err)
 	}
 	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait.Round(time.Second).String())
 	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait, With: b.with})

@@ -21,10 +21,14 @@ type names struct {
 	keyring    *seal.Keyring
 	owner      seal.MAC
 	credential seal.MAC
+	challenge  seal.MAC
 }
 
 func newNames(k *seal.Keyring, backend string) names {
-	return names{backend: backend, keyring: k, owner: k.MAC("backend account"), credential: k.MAC("backend credential")}
+	return names{
+		backend: backend, keyring: k,
+		owner: k.MAC("backend account"), credential: k.MAC("backend credential"), challenge: k.MAC("backend challenge"),
+	}
 }
 
 // account returns the owner that an account's record is kept under. Tokens belong
@@ -43,12 +47,15 @@ func (n names) user(g token.Grant) string {
 	return "a." + n.owner.Digest(fmt.Sprintf("user %q %q %q", n.backend, g.Realm, g.Username))[0]
 }
 
-// digest returns what stands for a user name with its password, and the client
-// that sends them.
+// digest returns what stands for a user name with its password, the client that
+// sends them, and the answer to a challenge.
 func (n names) digest(g token.Grant) string {
 	text := fmt.Sprintf("%q %q %q %q", n.backend, g.Realm, g.Username, g.Password.Reveal())
 	if c := g.Client; c != nil {
 		text = fmt.Sprintf("%s %q %q", text, c.ID, c.Secret.Reveal())
+	}
+	if f := g.Factor; f != nil {
+		text = fmt.Sprintf("%s factor %q %q %q %q", text, f.Challenge, f.Method, f.Session, f.Response.Reveal())
 	}
 	return n.credential.Digest(text)[0]
 }

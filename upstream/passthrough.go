@@ -32,14 +32,15 @@ var errAccount = errors.New("upstream: this backend is signed in to by an accoun
 // to be opened. The password is not kept. If no session follows within a minute
 // the backend is logged out again.
 //
-// Failures are a *token.Error, BadCredentials, LocalAuthOff or Unavailable, or
-// the error of ctx. A
-// password that the backend has just refused twice is not sent a third time.
+// Failures are a *token.Error, BadCredentials, LocalAuthOff, FactorNeeded or
+// Unavailable, or the error of ctx. FactorNeeded has the backend's Challenge, its
+// Session replaced by a name of ours; g.Factor answers it. A password, with the
+// answer that came with it, that the backend has just refused twice is not sent a
+// third time.
 func (b *Backend) Verify(ctx context.Context, sid token.SID, g token.Grant) (token.Identity, error) {
 	if b.mode() != modeOwn {
 		return token.Identity{}, errAccount
 	}
-	g = token.Grant{Op: token.OpLogin, Username: g.Username, Realm: g.Realm, Password: g.Password, Client: b.cfg.Client}
 	type result struct {
 		id  token.Identity
 		err error
@@ -59,18 +60,31 @@ func (b *Backend) Verify(ctx context.Context, sid token.SID, g token.Grant) (tok
 
 // open makes a pass-through login, from the duty to log out again to the
 // identity.
-func (b *Backend) open(sid token.SID, g token.Grant) (token.Identity, error) {
+func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error) {
 	ref := b.refOf(sid)
 	ctx, cancel := detached(b.patience())
 	defer cancel()
+	who := asker{given.Username, given.Realm, clientOf(given.Client).ID}
+	answer, err := b.answering(ctx, who, given.Factor)
+	if err != nil {
+		return token.Identity{}, err
+	}
+	g := token.Grant{
+		Op: token.OpLogin, Username: given.Username, Realm: given.Realm, Password: given.Password,
+		Client: b.cfg.Client, Factor: answer,
+	}
 	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, ref.Owner, 2*opening); err != nil {
 		return token.Identity{}, unavailable(msgStore, err, 0)
 	}
 	t, id, err := b.try(ctx, g)
 	if err != nil {
 		b.excuse(ref.Owner)
+		if c := challengeIn(err); c != nil {
+			return token.Identity{}, b.passOn(ctx, who, *c)
+		}
 		return token.Identity{}, err
 	}
+	b.answered(given.Factor)
 	t.version = 1
 	ans, err := b.commit(Commit{Ref: ref, Attempt: rand.Text(), Record: b.names.seal(ref, t), Opening: opening})
 	if err != nil || ans.State != Done {
@@ -85,7 +99,8 @@ func (b *Backend) open(sid token.SID, g token.Grant) (token.Identity, error) {
 	return named(id, g.Username), nil
 }
 
-// try makes one counted login attempt of a user.
+// try makes one counted login attempt of a user. A challenge is returned as the
+// backend's refusal.
 func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identity, error) {
 	a := Attempt{
 		Ref: Ref{Owner: b.names.user(g), Backend: b.cfg.Name}, ID: rand.Text(),
@@ -99,6 +114,11 @@ func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identi
 		b.rec.UpstreamLogin(b.cfg.Name, "ok")
 		b.conclude(a, Accepted)
 		return t, id, nil
+	}
+	if challengeIn(err) != nil {
+		b.rec.UpstreamLogin(b.cfg.Name, loginOutcome(noFactor))
+		b.conclude(a, trialOf(g))
+		return nil, id, err
 	}
 	c := classify(token.OpLogin, err)
 	b.rec.UpstreamLogin(b.cfg.Name, loginOutcome(c))
@@ -114,6 +134,15 @@ func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identi
 	}
 	b.log.Warn("no login at the backend", "error", err)
 	return nil, id, unavailable(msgUnavailable, err, asked(err))
+}
+
+// trialOf returns how an attempt ends that is answered by a challenge: the
+// password was right, but an answer to an earlier challenge was not.
+func trialOf(g token.Grant) Trial {
+	if g.Factor != nil && !g.Factor.Response.IsZero() {
+		return Rejected
+	}
+	return Accepted
 }
 
 // queue counts an attempt, after waiting for others of the same user and

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 )
@@ -187,6 +188,22 @@ type Duties interface {
 	// Remove forgets owner.
 	Remove(ctx context.Context, backend, pool, owner string) error
 }
+
+// Challenges keeps, for a while, which second factor a backend asked a client
+// for. ids are 20 hex digits, and what is kept is sealed. Every method is
+// idempotent. Errors other than ErrNoChallenge mean that the store could not be
+// asked.
+type Challenges interface {
+	// Keep keeps a text under an id for life from now. A repeat changes nothing.
+	Keep(ctx context.Context, backend, id, sealed string, life time.Duration) error
+	// Find returns it, or ErrNoChallenge.
+	Find(ctx context.Context, backend, id string) (sealed string, err error)
+	// Drop forgets it. It is no error if it was not there.
+	Drop(ctx context.Context, backend, id string) error
+}
+
+// ErrNoChallenge says that no challenge is kept under an id, or none any more.
+var ErrNoChallenge = errors.New("upstream: no such challenge")
 
 // Times that a Store keeps by itself.
 const (

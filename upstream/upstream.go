@@ -56,9 +56,11 @@ type Config struct {
 	Store     Store
 	Pins      Pins
 	Duties    Duties
-	Keyring   *seal.Keyring
-	Recorder  Recorder     // nil: nobody is told
-	Log       *slog.Logger // nil: nothing is logged
+	// Challenges is needed in pass-through where the API has second factors.
+	Challenges Challenges
+	Keyring    *seal.Keyring
+	Recorder   Recorder     // nil: nobody is told
+	Log        *slog.Logger // nil: nothing is logged
 	// LogoutAtDrain says that nobody can use the tokens after this process, so
 	// Drain logs out whatever is still logged in.
 	LogoutAtDrain bool
@@ -74,8 +76,9 @@ const (
 
 // Recorder is told what happened, for metrics. The outcomes are closed lists.
 type Recorder interface {
-	// UpstreamLogin: ok, rejected, local_auth_off, misconfigured, stopped,
-	// unavailable.
+	// UpstreamLogin: ok, rejected, local_auth_off, misconfigured, factor_needed
+	// (a second factor was asked for, which the account could not prove, or of the
+	// client), stopped, unavailable.
 	UpstreamLogin(backend, outcome string)
 	// UpstreamRenewal: ok, dead, unavailable.
 	UpstreamRenewal(backend, outcome string)
@@ -110,6 +113,7 @@ type Backend struct {
 	draining chan struct{} // closed by Drain
 	drain    sync.Once     // closes draining
 
+	coded   atomic.Int64 // the last time step whose code was sent
 	version atomic.Int32 // which of the dialect's versions the backend took last
 	blind   atomic.Int64 // Unix ns until which the store is not asked for sessions' own
 

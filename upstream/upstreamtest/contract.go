@@ -13,6 +13,9 @@ type Fixture struct {
 	Store  upstream.Store
 	Pins   upstream.Pins
 	Duties upstream.Duties
+
+	Challenges upstream.Challenges
+
 	// OpenSession has a client session live for ttl; RevokeSession leaves it
 	// behind as ended; DropSession removes every trace of it.
 	OpenSession   func(sid token.SID, ttl time.Duration)
@@ -27,8 +30,8 @@ const short = 150 * time.Millisecond
 
 const long = time.Minute
 
-// Run checks that a store keeps the contract of upstream.Store, upstream.Pins
-// and upstream.Duties. newStore returns a fresh, empty one; tests run side by side,
+// Run checks that a store keeps the contract of upstream.Store, upstream.Pins,
+// upstream.Duties and upstream.Challenges. newStore returns a fresh, empty one; tests run side by side,
 // each on its own.
 func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 	for _, c := range []struct {
@@ -67,6 +70,9 @@ func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 		{"PinEndsWithItsTokens", pinEnds},
 		{"PinNeedsALivingSession", pinNeedsASession},
 		{"DutiesComeDue", dutiesComeDue},
+		{"ChallengeIsKept", challengeIsKept},
+		{"ChallengeEnds", challengeEnds},
+		{"ChallengeIsDropped", challengeIsDropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // some wait for a real clock

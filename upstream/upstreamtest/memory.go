@@ -1,5 +1,5 @@
-// Package upstreamtest holds the contract that every upstream.Store, upstream.Pins
-// and upstream.Duties passes, a store in memory for tests of other packages, and
+// Package upstreamtest holds the contract that every upstream.Store, upstream.Pins,
+// upstream.Duties and upstream.Challenges passes, a store in memory for tests of other packages, and
 // Fabric, a small IP Fabric to put behind the gateway.
 package upstreamtest
 
@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
-// Memory is an upstream.Store, upstream.Pins and upstream.Duties in memory. Its clock is
-// time.Now, so it may be used inside a synctest bubble. It is safe for
+// Memory is an upstream.Store, upstream.Pins, upstream.Duties and
+// upstream.Challenges in memory. Its clock is time.Now, so it may be used inside a synctest bubble. It is safe for
 // concurrent use.
 type Memory struct {
 	mu       sync.Mutex
@@ -22,6 +22,7 @@ type Memory struct {
 	sessions map[string]session     // guarded by mu, by owner
 	follows  func(token.SID) (ends time.Time, revoked, known bool)
 	due      map[[2]string]map[string]time.Time // guarded by mu, by backend and pool
+	asked    map[[2]string]challenge            // guarded by mu, by backend and id
 	broken   map[string]error                   // guarded by mu, by operation
 }
 
@@ -65,7 +66,7 @@ type try struct {
 func NewMemory() *Memory {
 	return &Memory{
 		records: map[upstream.Ref]*kept{}, sessions: map[string]session{},
-		due: map[[2]string]map[string]time.Time{}, broken: map[string]error{},
+		due: map[[2]string]map[string]time.Time{}, asked: map[[2]string]challenge{}, broken: map[string]error{},
 	}
 }
 
@@ -112,7 +113,7 @@ func (m *Memory) DropSession(sid token.SID) {
 }
 
 // Break has an operation ("Acquire", "Commit", "Release", "End", "Attempt",
-// "Pin", "Add", "Due", "Remove") fail with err until it is nil again.
+// "Pin", "Add", "Due", "Remove", "Keep", "Find", "Drop") fail with err until it is nil again.
 func (m *Memory) Break(op string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,6 +127,9 @@ func (m *Memory) Dump() []string {
 	var all []string
 	for ref, k := range m.records {
 		all = append(all, ref.Owner, ref.Backend, k.rec.Access, k.rec.Refresh, k.tries.digest)
+	}
+	for at, c := range m.asked {
+		all = append(all, at[0], at[1], c.sealed)
 	}
 	for pool, owners := range m.due {
 		all = append(all, pool[0], pool[1])
@@ -433,4 +437,5 @@ func (m *Memory) Clear() {
 	clear(m.records)
 	clear(m.sessions)
 	clear(m.due)
+	clear(m.asked)
 }

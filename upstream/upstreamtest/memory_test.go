@@ -11,7 +11,7 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 	upstreamtest.Run(t, func(*testing.T) upstreamtest.Fixture {
 		m := upstreamtest.NewMemory()
 		return upstreamtest.Fixture{
-			Store: m, Pins: m, Duties: m,
+			Store: m, Pins: m, Duties: m, Challenges: m,
 			OpenSession: m.OpenSession, RevokeSession: m.RevokeSession, DropSession: m.DropSession,
 			Advance: func(d time.Duration) { <-time.After(d) },
 		}
