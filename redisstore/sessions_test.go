@@ -383,8 +383,12 @@ func TestFeedTellsOfAnotherServer(t *testing.T) {
 func TestPingNamesTheRemedy(t *testing.T) {
 	locked := listeningRedis(t, "--requirepass", "let-me-in")
 	poor := []any{"ACL", "SETUSER", "poor", "on", ">poor-pass", "~gh:*", "-@all", "+hello", "+client"}
-	if err := opened(t, locked, "let-me-in").rdb.Do(t.Context(), poor...).Err(); err != nil {
-		t.Fatal(err)
+	admin, made := opened(t, locked, "let-me-in"), errors.New("not tried")
+	for try := 0; made != nil && try < 20; try++ { // a busy machine may not answer within the client's 250 ms
+		made = admin.rdb.Do(t.Context(), poor...).Err()
+	}
+	if made != nil {
+		t.Fatal(made)
 	}
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
