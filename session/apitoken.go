@@ -31,7 +31,8 @@ const (
 // choose one (8 to 256 printable characters) is the dialect's matter.
 //
 // Errors are *token.Error: Malformed (expiry in the past, unusable text),
-// Denied (scopes the maker lacks, over 200 tokens), Unavailable.
+// Denied (an OAuth client's session, scopes the maker lacks, over 200 tokens),
+// Unavailable.
 func (m *Manager) CreateAPIToken(ctx context.Context, iss *Issuer, by *Session, req token.APITokenRequest) (token.APIToken, error) {
 	if err := checkRequest(by, req); err != nil {
 		return token.APIToken{}, err
@@ -63,6 +64,8 @@ func (m *Manager) CreateAPIToken(ctx context.Context, iss *Issuer, by *Session, 
 
 func checkRequest(by *Session, req token.APITokenRequest) error {
 	switch {
+	case by.Client != "": // it would outlive what the client was given
+		return errTokenClient
 	case !req.Expires.IsZero() && !req.Expires.After(time.Now()):
 		return errTokenExpires
 	case by.Kind == KindAPIToken && !by.Expires.IsZero() && (req.Expires.IsZero() || req.Expires.After(by.Expires)):
@@ -147,9 +150,12 @@ func (m *Manager) ListAPITokens(ctx context.Context, iss *Issuer, by *Session) (
 }
 
 // DeleteAPIToken revokes an API token of the session's user. An API token
-// revokes none with scopes that it lacks itself. Errors: NotFound if he has none
-// of this id, Denied, Unavailable.
+// revokes none with scopes that it lacks itself, an OAuth client none at all.
+// Errors: NotFound if he has none of this id, Denied, Unavailable.
 func (m *Manager) DeleteAPIToken(ctx context.Context, iss *Issuer, by *Session, id string) error {
+	if by.Client != "" {
+		return errTokenClient
+	}
 	recs, err := m.apiTokens(ctx, iss, by)
 	if err != nil {
 		return err

@@ -253,3 +253,24 @@ func TestAPITokenGivesNoMoreThanItHas(t *testing.T) {
 		}
 	})
 }
+
+// TestOAuthClientMakesAndDeletesNoAPITokens: what a client was given ends with it
+// and with its session, and reaches no further than its scopes.
+func TestOAuthClientMakesAndDeletesNoAPITokens(t *testing.T) {
+	in(t, func(w *world) {
+		user := w.alive(w.login(session.KindLogin).Access)
+		ipf := *w.iss
+		wide, err := w.m.CreateAPIToken(w.Context(), &ipf, user, token.APITokenRequest{})
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.oauth()
+		by := w.alive(w.loginBy("app").Access)
+		_, err = w.m.CreateAPIToken(w.Context(), &ipf, by, token.APITokenRequest{})
+		w.refused(err, token.Denied)
+		w.refused(w.m.DeleteAPIToken(w.Context(), &ipf, by, wide.ID), token.Denied)
+		if _, err := w.m.CheckAPIToken(w.Context(), []*session.Issuer{&ipf}, wide.Text); err != nil {
+			w.Errorf("the user's own token = %v; want it left alone", err)
+		}
+	})
+}

@@ -27,6 +27,7 @@ var (
 	errTokenExpires   = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
 	errTokenScopes    = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)
 	errTokenOutlives  = token.Fail(token.Denied, "An API token cannot make one that outlives it. Name an earlier expiry.", nil)
+	errTokenClient    = token.Fail(token.Denied, "API tokens are made and deleted by their user, not by an OAuth client in his name.", nil)
 	errTokenWider     = token.Fail(token.Denied, "An API token cannot delete one with scopes that it lacks.", nil)
 	errTokenText      = token.Fail(token.Malformed, "The chosen text needs 8 to 256 printable characters without spaces.", nil)
 	errTokenTaken     = token.Fail(token.Malformed, "The chosen text cannot be used. Choose another.", nil)
