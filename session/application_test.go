@@ -285,3 +285,21 @@ func TestFirstIssuerSaysWhatIsWrong(t *testing.T) {
 		w.told("check expired", 3)
 	})
 }
+
+// TestApplicationTokenEndsWithItsUsersKind: a user who is no application any more
+// keeps no token that never expires.
+func TestApplicationTokenEndsWithItsUsersKind(t *testing.T) {
+	in(t, func(w *world) {
+		w.itempath()
+		login := w.login(session.KindLogin)
+		made, err := w.application(login.Refresh)
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.alive(made.Access)
+		w.people.set(func() { w.people.kind = "" })
+		_, err = w.check(w.m, made.Access)
+		w.refused(err, token.InvalidAccess)
+		w.alive(login.Access)
+	})
+}

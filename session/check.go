@@ -82,10 +82,11 @@ func (m *Manager) warm(e *entry, issuers []*Issuer, now time.Time) *Session {
 	return m.show(e, b, mono)
 }
 
-// show counts a use and returns the session as its owner is now; nil if he is gone.
+// show counts a use and returns the session as its owner is now; nil if he is
+// gone, or is no application any more and this is an application token.
 func (m *Manager) show(e *entry, b *belief, now int64) *Session {
 	id, ok := m.current(&b.rec)
-	if !ok {
+	if !ok || !e.api && b.rec.API != nil && id.Kind != applicationKind {
 		return nil
 	}
 	e.live.used.Store(now)
