@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type entry struct {
 	exact      bool   // good only while its generation is the newest
 	generation uint32 // of an access token
 	dialect    string
-	expires    int64 // Unix nanoseconds; 0: not by itself
+	issuer     *Issuer // that proved an opaque token; nil: the token says all by itself
+	expires    int64   // Unix nanoseconds; 0: not by itself
 	live       *live
 	shown      atomic.Pointer[Session] // as its owner was at the last use
 }
@@ -72,6 +74,9 @@ func (m *Manager) warm(e *entry, issuers []*Issuer, now time.Time) *Session {
 	if b == nil || serving(issuers, e.dialect, b.rec.Origin.Source) == nil {
 		return nil
 	}
+	if e.issuer != nil && !slices.ContainsFunc(issuers, e.issuer.agrees) {
+		return nil
+	}
 	wall, mono := now.UnixNano(), m.mono(now)
 	if wall >= b.end || (e.expires != 0 && wall >= e.expires) || !m.believed(b, mono) {
 		return nil
@@ -110,6 +115,12 @@ func serving(issuers []*Issuer, dialect, source string) *Issuer {
 		}
 	}
 	return nil
+}
+
+// agrees reports whether another issuer would come to the same answer about an
+// opaque token.
+func (i *Issuer) agrees(o *Issuer) bool {
+	return i == o || i.Name == o.Name && i.Source == o.Source && i.AccessTTL == o.AccessTTL
 }
 
 func dialectOf(issuer string) string {
@@ -198,6 +209,9 @@ func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 		}
 	case life > 0:
 		e.expires = b.rec.Made.Add(life).UnixNano()
+	}
+	if c.opaque {
+		e.issuer = c.issuer
 	}
 	// When an opaque token of an older generation was made is not kept, so one
 	// that expires cannot be shown to be good.

@@ -512,3 +512,22 @@ func TestClockSkewIsMeasuredByPings(t *testing.T) {
 		}
 	})
 }
+
+// TestOpaqueTokenObeysTheRouteItIsShownOn: that another route has taken a token
+// does not let it in where it has expired.
+func TestOpaqueTokenObeysTheRouteItIsShownOn(t *testing.T) {
+	still(t, func(w *world) {
+		w.iss.Shape = shape{opaque: true}
+		set := w.login(session.KindLogin)
+		strict, newer := *w.iss, *w.iss
+		strict.AccessTTL, newer.Name = time.Minute, "ipfabric/7.5"
+		sleep(2 * time.Minute)
+		w.alive(set.Access)
+		_, err := w.m.Check(w.Context(), []*session.Issuer{&strict}, set.Access)
+		w.refused(err, token.ExpiredAccess)
+		w.alive(set.Access)
+		_, err = w.m.Check(w.Context(), []*session.Issuer{&newer}, set.Access)
+		w.refused(err, token.InvalidAccess)
+		w.alive(set.Access)
+	})
+}
