@@ -54,7 +54,7 @@ func runExplain(_ context.Context, args []string, std streams) error {
 			fmt.Fprintf(std.out, "  %s  does not match: %s\n", s.Rule, s.Why)
 		}
 	}
-	if note := tokenCall(cfg, q); note != "" {
+	if note := explainRoute(cfg, q); note != "" {
 		fmt.Fprintf(std.out, "  note: %s\n", note)
 	}
 	a := rules.Decide(q)
@@ -69,11 +69,21 @@ func runExplain(_ context.Context, args []string, std streams) error {
 	return nil
 }
 
-// tokenCall says so if some route serves a call of a token API here, which
-// policy does not decide.
-func tokenCall(cfg *config.Config, q policy.Question) string {
-	r := &http.Request{Method: q.Method, URL: &url.URL{Path: q.Path}}
+// explainRoute says so if no route takes the request, or one that does serves it
+// as a call of a token API, which policy does not decide. A URL without a host
+// stands for every host.
+func explainRoute(cfg *config.Config, q policy.Question) string {
+	r := &http.Request{Method: q.Method, Host: q.Host, URL: &url.URL{Path: q.Path}}
+	taken := strings.HasPrefix(q.Path, cfg.PagesPath+"/")
 	for _, rt := range cfg.Routes {
+		host := rt.Host
+		if q.Host == "" {
+			host = "" // any
+		}
+		if !proxy.Takes(host, rt.Path, r) {
+			continue
+		}
+		taken = true
 		for _, name := range rt.Serve {
 			d, err := dialect.Open(name, dialect.Settings{})
 			if err != nil {
@@ -88,6 +98,9 @@ func tokenCall(cfg *config.Config, q policy.Question) string {
 				return "route " + rt.Name + " lets everybody make this call of the " + d.Name + " token API, unless a rule refuses it"
 			}
 		}
+	}
+	if !taken {
+		return "no route takes this host and path; the gateway answers 421"
 	}
 	return ""
 }

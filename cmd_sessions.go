@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/admin"
 )
@@ -86,9 +87,19 @@ func listSessions(ctx context.Context, c *admin.Client, a arguments, std streams
 	}
 	rows := make([][]string, len(list))
 	for i, s := range list {
-		rows[i] = []string{s.SID, s.User, s.Kind, s.Issuer, s.Source, s.State, when(s.Issued), when(s.Ends)}
+		rows[i] = []string{s.SID, s.User, s.Kind, s.Issuer, s.Source, s.State, when(s.Issued), whenEnds(s)}
 	}
 	return printTable(std.out, []string{"SID", "USER", "KIND", "ISSUER", "SOURCE", "STATE", "ISSUED", "ENDS"}, rows)
+}
+
+// whenEnds is the end of a session as tables show it. What never expires has its
+// end about a century ahead.
+func whenEnds(s admin.Session) string {
+	const century = 36500 * 24 * time.Hour
+	if s.Ends.Sub(s.Issued) > century/2 {
+		return "never"
+	}
+	return when(s.Ends)
 }
 
 func showSession(ctx context.Context, c *admin.Client, a arguments, std streams) error {
@@ -115,7 +126,7 @@ func showSession(ctx context.Context, c *admin.Client, a arguments, std streams)
 		{"API token", s.TokenID},
 		{"state", state},
 		{"issued", when(s.Issued)},
-		{"ends", when(s.Ends)},
+		{"ends", whenEnds(s)},
 		{"last used", when(s.LastUsed)},
 	} {
 		if line[1] != "" {

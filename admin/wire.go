@@ -23,7 +23,7 @@ type Session struct {
 	Reason   string    `json:"reason,omitempty"` // why it was revoked
 	TokenID  string    `json:"token_id,omitempty"`
 	Issued   time.Time `json:"issued"` // when its newest access token was made
-	Ends     time.Time `json:"ends"`   // unless it is used
+	Ends     time.Time `json:"ends"`   // unless it is used; about a century ahead: never
 	LastUsed time.Time `json:"last_used,omitzero"`
 }
 

@@ -72,7 +72,7 @@ func (l *loader) below(key string) placer {
 // noBackend tells a newcomer in three lines what is needed.
 func (l *loader) noBackend() {
 	l.fault(prefix+"BACKEND_URL", "there is no backend", "set it to where one is, like https://fabric.example.com")
-	l.fault(prefix+"BACKEND_SPEAK", "its token API is not told", "set it to one of "+strings.Join(dialect.Names(), ", "))
+	l.fault(prefix+"BACKEND_SPEAK", "its token API is not told", "set it to one of "+strings.Join(dialect.Names(), ", ")+", or jwt, static, none")
 	l.fault(prefix+"CONFIG", "there is no file with backends and routes either", "name one, or see it all at work first with: gatehouse demo")
 }
 

@@ -48,7 +48,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		}},
 		{"file without backends", nil, "policy: []\n", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames + ", or jwt, static, none",
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"secrets of the file", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "backends:\n  x: {url: https://x, speak: ipfabric, account: {username: svc, password_file: absent}}\n  y: {url: https://x, speak: ipfabric, account: {username: svc, password_env: UNSET}}\n  z: {url: https://x, speak: ipfabric, account: {username: svc, password_env: UNSET, password_file: empty}}\n  w: {url: https://x, speak: ipfabric, account: {}}\nroutes: [{path: /x, backend: x}, {path: /y, backend: y}, {path: /z, backend: z}, {path: /w, backend: w}]\n", []string{

@@ -56,7 +56,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 	testFaults(t, []faultCase{
 		{"nothing at all", nil, "", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames + ", or jwt, static, none",
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"misspelt variable", backendVars("GATEHOUSE_LISTN=:1"), "", []string{
@@ -260,7 +260,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		}},
 		{"config empty, no backend", []string{"GATEHOUSE_CONFIG=empty"}, "", []string{
 			"GATEHOUSE_BACKEND_URL: there is no backend: set it to where one is, like https://fabric.example.com",
-			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames,
+			"GATEHOUSE_BACKEND_SPEAK: its token API is not told: set it to one of " + dialectNames + ", or jwt, static, none",
 			"GATEHOUSE_CONFIG: there is no file with backends and routes either: name one, or see it all at work first with: gatehouse demo",
 		}},
 		{"name of a folder", backendVars("GATEHOUSE_CONFIG=."), "", []string{"GATEHOUSE_CONFIG: . is a folder: name a file"}},

@@ -237,6 +237,9 @@ func checkUser(u User) []string {
 	if _, err := strconv.ParseUint(u.ID, 10, 64); u.ID != "" && (err != nil || len(u.ID) > 19) {
 		msgs = append(msgs, "id must be 1 to 19 digits, or absent")
 	}
+	if u.Kind != "" && u.Kind != "application" {
+		msgs = append(msgs, "kind must be application, or absent for a person")
+	}
 	if !clean(u.Email) || !clean(u.Realm) {
 		msgs = append(msgs, "email and realm must not hold control characters")
 	}

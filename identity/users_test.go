@@ -231,6 +231,8 @@ func TestBadUsersAreAllNamed(t *testing.T) {
 		{Name: "g", Hash: good, ID: strings.Repeat("1", 20)},
 		{Name: "h", Hash: good, Scopes: []string{"a b"}},
 		{Name: "i", Hash: good, Email: "a\x00"},
+		{Name: "j", Hash: good, Kind: "aplication"},
+		{Name: "k", Hash: good, Kind: "application"},
 	})
 	want := strings.Join([]string{
 		`identity: user #2 "a": another user has this name`,
@@ -244,6 +246,7 @@ func TestBadUsersAreAllNamed(t *testing.T) {
 		`identity: user #10 "g": id must be 1 to 19 digits, or absent`,
 		`identity: user #11 "h": groups, scopes and permissions must be words without spaces`,
 		`identity: user #12 "i": email and realm must not hold control characters`,
+		`identity: user #13 "j": kind must be application, or absent for a person`,
 	}, "\n")
 	if err == nil {
 		t.Fatal("NewUsers took them")

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -182,7 +183,7 @@ func (p *Proxy) authorize(x *exchange, call *dialect.Call) error {
 		return who
 	}
 	p.o.Recorder.Decision(answer.Rule, "denied")
-	return token.Fail(token.Denied, "policy does not allow you this call", nil)
+	return token.Fail(token.Denied, "policy does not allow you this call", errors.New(answer.Reason))
 }
 
 // forgivable tells a credential that is no good from a request that must not go

@@ -201,6 +201,11 @@ func TestPolicyDecides(t *testing.T) {
 			t.Errorf("GET %s with %.10q = %d; want %d", tt.path, tt.auth, rec.Code, tt.want)
 		}
 	}
+	h.log.Reset()
+	rec := h.do("GET", "/api/version", "", "Authorization", bob)
+	if !strings.Contains(h.log.String(), `refused by rule \"no\"`) || strings.Contains(rec.Body.String(), "refused by rule") {
+		t.Errorf("the log must say why, and the answer must not: %s\n%s", h.log, rec.Body)
+	}
 	h.do("GET", "/public/x", "", "Authorization", bob)
 	if got := b.last(t).Header.Get("Authorization"); got != "" {
 		t.Errorf("a public rule injected %q", got)

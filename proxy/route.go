@@ -64,6 +64,12 @@ func takesHost(pattern, host string) bool {
 	return pattern == "" || pattern == host
 }
 
+// Takes reports whether a route takes a request by its host and its prefix of
+// paths, which are as for Route.
+func Takes(host, prefix string, r *http.Request) bool {
+	return takesHost(host, hostName(r.Host)) && under(prefix, r.URL.Path)
+}
+
 // breadth orders the ways a route may name hosts, the narrowest first.
 func breadth(pattern string) int {
 	switch {
