@@ -54,8 +54,12 @@ func runExplain(_ context.Context, args []string, std streams) error {
 			fmt.Fprintf(std.out, "  %s  does not match: %s\n", s.Rule, s.Why)
 		}
 	}
-	if note := explainRoute(cfg, q); note != "" {
+	note, unasked := explainRoute(cfg, q)
+	if note != "" {
 		fmt.Fprintf(std.out, "  note: %s\n", note)
+	}
+	if unasked && (q.Host != "" || len(cfg.Routes) == 1) {
+		return nil // the rules have no say
 	}
 	a := rules.Decide(q)
 	who, verdict := "an anonymous caller", "denied (401): "+a.Reason
@@ -70,9 +74,9 @@ func runExplain(_ context.Context, args []string, std streams) error {
 }
 
 // explainRoute says so if no route takes the request, or one that does serves it
-// as a call of a token API, which policy does not decide. A URL without a host
-// stands for every host.
-func explainRoute(cfg *config.Config, q policy.Question) string {
+// as a call of a token API; unasked says that policy does not decide. A URL
+// without a host stands for every host.
+func explainRoute(cfg *config.Config, q policy.Question) (note string, unasked bool) {
 	r := &http.Request{Method: q.Method, Host: q.Host, URL: &url.URL{Path: q.Path}}
 	taken := strings.HasPrefix(q.Path, cfg.PagesPath+"/")
 	for _, rt := range cfg.Routes {
@@ -93,16 +97,16 @@ func explainRoute(cfg *config.Config, q policy.Question) string {
 			switch {
 			case call == nil:
 			case call.Op == token.OpLogin, call.Op == token.OpRefresh, call.Op == token.OpLogout:
-				return "route " + rt.Name + " serves this call of the " + d.Name + " token API; no rule is asked about it"
+				return "route " + rt.Name + " serves this call of the " + d.Name + " token API; no rule is asked about it", true
 			case call.Public:
-				return "route " + rt.Name + " lets everybody make this call of the " + d.Name + " token API, unless a rule refuses it"
+				return "route " + rt.Name + " lets everybody make this call of the " + d.Name + " token API, unless a rule refuses it", false
 			}
 		}
 	}
 	if !taken {
-		return "no route takes this host and path; the gateway answers 421"
+		return "no route takes this host and path; the gateway answers 421", true
 	}
-	return ""
+	return "", false
 }
 
 // explainArgs reads METHOD URL and the flags, in any order. otp says that the

@@ -142,6 +142,9 @@ func (v backendVars) static() *staticParts {
 
 const staticForms = "give it one of: header and value_file, username and password_file, bearer_file; a variable is named by _env instead of _file"
 
+// staticVars says the same of the environment.
+const staticVars = "set " + prefix + "BACKEND_USERNAME and _PASSWORD_FILE, or _API_TOKEN_FILE, and beside it _HEADER where it is not a Bearer token"
+
 // static makes the header of a static credential of exactly one of the three
 // kinds.
 func (l *loader) static(p *staticParts, at placer) *Static {
@@ -172,7 +175,11 @@ func (l *loader) static(p *staticParts, at placer) *Static {
 	case bearer:
 		return l.sendable(at("static.bearer"), &Static{Header: "Authorization", Value: token.NewSecret("Bearer " + p.bearer.Reveal())})
 	case !l.faulty(at("static")) && !l.faulty(at("static.bearer")):
-		l.fault(at("static"), "there is no credential to send", staticForms)
+		forms := staticForms
+		if strings.HasPrefix(at("static"), prefix) {
+			forms = staticVars
+		}
+		l.fault(at("static"), "there is no credential to send", forms)
 	}
 	return nil
 }

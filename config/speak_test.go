@@ -127,7 +127,7 @@ func TestFaultsOfWaysToSpeak(t *testing.T) {
 			"GATEHOUSE_USERS_FILE: it is missing, and clients share the credential of backend backend: name a file of users; gatehouse hash-password makes the hashes",
 		}},
 		{"static without a credential", env("GATEHOUSE_BACKEND_SPEAK=static"), "", []string{
-			"GATEHOUSE_BACKEND_SPEAK: there is no credential to send: " + forms,
+			"GATEHOUSE_BACKEND_SPEAK: there is no credential to send: set GATEHOUSE_BACKEND_USERNAME and _PASSWORD_FILE, or _API_TOKEN_FILE, and beside it _HEADER where it is not a Bearer token",
 		}},
 		{"static of the file without a credential", []string{users}, backend("speak: static"), []string{
 			"gate.yaml:2 backends.x.static: there is no credential to send: " + forms,
