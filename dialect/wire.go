@@ -196,9 +196,19 @@ func setJSON(r *http.Request, v any) error {
 	return nil
 }
 
+// plainJSON is json.Marshal without the escapes that it makes for the sake of
+// HTML: vendors write < and > as they are, and some clients look for such words.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
 // writeJSON answers with v, which no cache may keep.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	b, err := json.Marshal(v)
+	b, err := plainJSON(v)
 	if err != nil {
 		return fmt.Errorf("dialect: write the answer: %w", err)
 	}
