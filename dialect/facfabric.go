@@ -263,6 +263,8 @@ type facfError struct {
 	fixed bool
 }
 
+func (e facfError) of() token.Kind { return e.kind }
+
 // facfErrors is the table, read both ways: of an answer only the status counts,
 // and the first line that has it. The page gives 401 for a login that fails; the
 // other statuses are those of "General API response codes" and HTTP's own, the
@@ -297,19 +299,7 @@ var facfErrors = []facfError{
 
 // facfErrorOf returns the line of a kind, or of the one that stands for it; that
 // of Internal for an unknown one.
-func facfErrorOf(k token.Kind) facfError {
-	k = plainKind(k)
-	last := facfError{}
-	for _, line := range facfErrors {
-		if line.kind == k {
-			return line
-		}
-		if line.kind == token.Internal {
-			last = line
-		}
-	}
-	return last
-}
+func facfErrorOf(k token.Kind) facfError { return lineOf(facfErrors, plainKind(k)) }
 
 // facfErrorBody is a failure on the wire: the answer's own two words, and never
 // an access_token, which some clients look for before they look at the status.

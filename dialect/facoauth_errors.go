@@ -20,6 +20,8 @@ type facError struct {
 	fixed bool
 }
 
+func (e facError) of() token.Kind { return e.kind }
+
 // facErrors is the table. The page has 401 for users whose password is wrong,
 // where the toolkit answers 400; the page wins. The bodies of failures are not on
 // the page: OAuth's members are in each, and those that the page's successes
@@ -61,19 +63,11 @@ var facErrors = []facError{
 
 // facErrorOf returns the line of an error with its message.
 func facErrorOf(e *token.Error) facError {
-	last := facError{}
-	for _, line := range facErrors {
-		if line.kind == e.Kind {
-			if e.Msg != "" && !line.fixed {
-				line.msg = e.Msg
-			}
-			return line
-		}
-		if line.kind == token.Internal {
-			last = line
-		}
+	line := lineOf(facErrors, e.Kind)
+	if e.Msg != "" && !line.fixed && line.kind == e.Kind {
+		line.msg = e.Msg
 	}
-	return last
+	return line
 }
 
 type facErrorBody struct {

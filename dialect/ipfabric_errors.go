@@ -23,6 +23,8 @@ type ipfError struct {
 	fixed bool
 }
 
+func (e ipfError) of() token.Kind { return e.kind }
+
 // ipfErrors is the table, read both ways. The codes of the page's section
 // "Token Errors" and API_NOT_FOUND and API_INSUFFICIENT_RIGHTS (public docs and
 // SDK) are the vendor's, as is 401 for an expired access token; the other codes
@@ -64,19 +66,7 @@ var ipfErrors = []ipfError{
 
 // ipfErrorOf returns the line of a kind, or of the one that stands for it; that
 // of Internal for an unknown one.
-func ipfErrorOf(k token.Kind) ipfError {
-	k = plainKind(k)
-	last := ipfError{}
-	for _, line := range ipfErrors {
-		if line.kind == k {
-			return line
-		}
-		if line.kind == token.Internal {
-			last = line
-		}
-	}
-	return last
-}
+func ipfErrorOf(k token.Kind) ipfError { return lineOf(ipfErrors, plainKind(k)) }
 
 // ipfErrorBody is a failure on the wire.
 type ipfErrorBody struct {

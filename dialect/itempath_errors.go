@@ -35,6 +35,8 @@ type itpError struct {
 	word bool
 }
 
+func (e itpError) of() token.Kind { return e.kind }
+
 // itpErrors is the table, read both ways: a word finds its line, a kind the first
 // one it has. 422 is an authentication failure here. The words and their statuses
 // are the library's, the rest is ours in its form. [I]
@@ -93,18 +95,7 @@ func itpKind(k token.Kind) token.Kind {
 }
 
 // itpLine returns the first line of a kind; that of Internal for an unknown one.
-func itpLine(k token.Kind) itpError {
-	last := itpError{}
-	for _, line := range itpErrors {
-		if line.kind == itpKind(k) {
-			return line
-		}
-		if line.kind == token.Internal {
-			last = line
-		}
-	}
-	return last
-}
+func itpLine(k token.Kind) itpError { return lineOf(itpErrors, itpKind(k)) }
 
 // itpWord returns the line of one of the vendor's own words.
 func itpWord(msg string) (itpError, bool) {

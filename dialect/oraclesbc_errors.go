@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -24,6 +23,8 @@ type sbcError struct {
 	// tell their causes apart.
 	fixed bool
 }
+
+func (e sbcError) of() token.Kind { return e.kind }
 
 // sbcErrors is the table, read both ways; reading, the first line of a status
 // counts. The statuses 400 to 426 are those of the page "Status codes", and so
@@ -61,19 +62,7 @@ var sbcErrors = []sbcError{
 
 // sbcErrorOf returns the line of a kind, or of the one that stands for it; that
 // of Internal for an unknown one.
-func sbcErrorOf(k token.Kind) sbcError {
-	k = plainKind(k)
-	last := sbcError{}
-	for _, line := range sbcErrors {
-		if line.kind == k {
-			return line
-		}
-		if line.kind == token.Internal {
-			last = line
-		}
-	}
-	return last
-}
+func sbcErrorOf(k token.Kind) sbcError { return lineOf(sbcErrors, plainKind(k)) }
 
 // <- failure, served
 
@@ -147,7 +136,7 @@ func sbcReadError(status int, h http.Header, _ []byte) *token.Error {
 	switch {
 	case status >= 500:
 		e = token.Fail(token.Unavailable, sbcErrorOf(token.Unavailable).msg, cause)
-		e.RetryAfter = sbcRetryAfter(h)
+		e.RetryAfter = retryAfter(h)
 		return e
 	case status < 400:
 		return e
@@ -159,23 +148,9 @@ func sbcReadError(status int, h http.Header, _ []byte) *token.Error {
 		}
 	}
 	if e.Kind == token.Throttled {
-		e.RetryAfter = sbcRetryAfter(h)
+		e.RetryAfter = retryAfter(h)
 	}
 	return e
-}
-
-// sbcRetryAfter returns how long a backend asks to wait, in seconds or until a
-// date (RFC 9110 section 10.2.3), 0 if it does not say. At least a second once it
-// asks; the caller bounds it.
-func sbcRetryAfter(h http.Header) time.Duration {
-	after := strings.TrimSpace(h.Get("Retry-After"))
-	if n, err := strconv.ParseInt(after, 10, 32); err == nil && n >= 0 {
-		return max(time.Second, time.Duration(n)*time.Second)
-	}
-	if at, err := http.ParseTime(after); err == nil {
-		return max(time.Second, time.Until(at))
-	}
-	return 0
 }
 
 // sbcMayExpire: an expired access token is answered 401.

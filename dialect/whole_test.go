@@ -90,3 +90,34 @@ func TestScopesAreAskedForByTheirName(t *testing.T) {
 		t.Errorf("the scopes changed on the way (-sent +read):\n%s", diff)
 	}
 }
+
+// TestDiscoveryDocumentIsWhole: clients find everything in it by these names (RFC
+// 8414 section 2, OpenID Connect Discovery section 3).
+func TestDiscoveryDocumentIsWhole(t *testing.T) {
+	d := mustOpen(t, "fac-oauth", dialect.Settings{})
+	rec := httptest.NewRecorder()
+	if err := d.Call(token.OpDiscovery).WriteResponse(rec, token.Set{Origin: "https://gate.test"}); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	const base = "https://gate.test/api/v1/oauth"
+	want := map[string]any{
+		"issuer": base, "authorization_endpoint": base + "/authorize/", "token_endpoint": base + "/token/",
+		"userinfo_endpoint": base + "/userinfo/", "revocation_endpoint": base + "/revoke_token/",
+		"introspection_endpoint": base + "/introspect/", "jwks_uri": base + "/.well-known/keys/",
+		"response_types_supported":              []any{"code"},
+		"grant_types_supported":                 []any{"authorization_code", "refresh_token", "password"},
+		"subject_types_supported":               []any{"public"},
+		"id_token_signing_alg_values_supported": []any{"RS256"},
+		"token_endpoint_auth_methods_supported": []any{"client_secret_post", "client_secret_basic"},
+		"code_challenge_methods_supported":      []any{"S256"},
+		"scopes_supported":                      []any{"openid", "read"},
+		"claims_supported":                      []any{"aud", "iat", "at_hash", "sub", "iss", "exp", "jti", "nonce"},
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("the discovery document (-want +got):\n%s", diff)
+	}
+}

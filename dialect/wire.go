@@ -339,3 +339,18 @@ func plainKind(k token.Kind) token.Kind {
 	}
 	return k
 }
+
+// lineOf returns the first line of a kind in a vendor's table of failures; that
+// of Internal for a kind that has none.
+func lineOf[L interface{ of() token.Kind }](table []L, k token.Kind) L {
+	var last L
+	for _, line := range table {
+		if line.of() == k {
+			return line
+		}
+		if line.of() == token.Internal {
+			last = line
+		}
+	}
+	return last
+}
