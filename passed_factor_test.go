@@ -9,9 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +22,8 @@ import (
 
 // strict is an OAuth server whose users approve on their phones.
 type strict struct {
-	mu       sync.Mutex
+	callLog
 	approved bool
-	calls    []string
 }
 
 const theirSession = "480dccc0f6bf4ed69ba484320ef92781"
@@ -74,16 +71,6 @@ func (b *strict) RoundTrip(r *http.Request) (*http.Response, error) {
 		say(200, `{"access_token":"AT1","expires_in":3600,"refresh_token":"RT1","scope":"read","status":"success","token_type":"Bearer"}`)
 	}
 	return rec.Result(), nil
-}
-
-func (b *strict) want(t *testing.T, calls ...string) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !slices.Equal(b.calls, calls) {
-		t.Errorf("the backend got %q; want %q", b.calls, calls)
-	}
-	b.calls = nil
 }
 
 // passing runs a test against a gateway that serves every dialect, each under a

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,9 +56,8 @@ var locking = dialect.Family{
 
 // lockingBackend is a backend that speaks it.
 type lockingBackend struct {
-	mu    sync.Mutex
-	n     int
-	calls []string
+	callLog
+	n int
 }
 
 func (b *lockingBackend) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -73,16 +71,6 @@ func (b *lockingBackend) RoundTrip(r *http.Request) (*http.Response, error) {
 		fmt.Fprintf(rec, "T%d", b.n)
 	}
 	return rec.Result(), nil
-}
-
-func (b *lockingBackend) want(t *testing.T, calls ...string) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !slices.Equal(b.calls, calls) {
-		t.Errorf("calls = %q; want %q", b.calls, calls)
-	}
-	b.calls = nil
 }
 
 // A lock lives as long as the session that took it, on whatever gateway, and no
