@@ -64,12 +64,12 @@ func (w *world) twin(t testing.TB, change func(*upstream.Config)) *world {
 
 func TestLeaseIsKeptWhileItsCallIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(c *upstream.Config) { c.Limits.Lease = time.Second })
+		w := newWorld(t, func(c *upstream.Config) { c.Limits = upstream.Limits{Lease: time.Second, Call: 2 * time.Second} })
 		w.wantGet(t, anyone, 200)
-		slow := w.twin(t, late("/auth/token", 0, 9*time.Second))
+		slow := w.twin(t, late("/auth/token", 0, 7*time.Second))
 		advance(31 * time.Minute)
 		go func() { _, _ = slow.get(t, anyone) }()
-		advance(5 * time.Second) // five leases long
+		advance(5 * time.Second) // five leases long, and longer than the call was meant to take
 		w.wantGet(t, anyone, 200)
 		w.wantCounts(t, 1, 1, 0)
 	})
@@ -139,18 +139,53 @@ func TestLateTokensOfADoubtedCallAreTaken(t *testing.T) {
 	})
 }
 
+func TestDeadIsNotBelievedWhileACallMayBeUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reusable := *ipfabric(t) // as far as the gateway knows
+		reusable.Tokens.Rotates = false
+		w := newWorld(t, func(c *upstream.Config) { c.Account, c.Dialect = nil, &reusable })
+		sid := w.signIn(t)
+		advance(31 * time.Minute)
+		paused := w.twin(t, func(c *upstream.Config) {
+			late("/auth/token", 0, 9*time.Second)(c)
+			c.Store = asleep{c.Store}
+		})
+		go func() { _, _ = paused.get(t, as(sid)) }()
+		advance(7 * time.Second)
+		w.wantGet(t, as(sid), 200)
+		if !w.notes.has("renewal dead") {
+			t.Error("the backend never said dead: the test shows nothing")
+		}
+		w.wantCounts(t, 1, 1, 0)
+	})
+}
+
 func TestCallIsNotBegunAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, passThrough)
 		sid := w.signIn(t)
 		advance(31 * time.Minute)
-		stopped := w.twin(t, func(c *upstream.Config) { c.Store = stoppedAfterLead{c.Store} })
+		sent := 0
+		stopped := w.twin(t, func(c *upstream.Config) {
+			c.Store = stoppedAfterLead{c.Store}
+			inner := c.Transport
+			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if err := r.Context().Err(); err != nil {
+					return nil, err
+				}
+				sent++
+				return inner.RoundTrip(r)
+			})
+		})
 		go func() { _, _ = stopped.get(t, as(sid)) }()
 		advance(13 * time.Second)
 		w.wantGet(t, as(sid), 200)
 		advance(10 * time.Second)
 		w.wantGet(t, as(sid), 200)
 		w.wantCounts(t, 1, 1, 0)
+		if sent != 0 {
+			t.Errorf("the stopped gateway sent %d requests when it went on; want none: its time was over", sent)
+		}
 	})
 }
 
