@@ -197,9 +197,9 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 }
 
 func storesOf(c *redisstore.Client) stores {
-	sessions, backends, factors := c.Sessions(), c.Backends(), c.Factors()
+	sessions, backends, factors, feed := c.Sessions(), c.Backends(), c.Factors(), c.Feed()
 	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: c.Feed(),
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: feed, notices: feed,
 		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
 	}
 }
