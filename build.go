@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-gateway/gatehouse/admin"
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/deliver"
 	"github.com/gatehouse-gateway/gatehouse/dialect"
@@ -367,6 +368,28 @@ func (g *gateway) ended(sid token.SID) {
 			b.End(sid)
 		}
 	}
+}
+
+// Backends implements admin.Backends.
+func (g *gateway) Backends(ctx context.Context) []admin.Backend {
+	list := make([]admin.Backend, len(g.backends))
+	for i, b := range g.backends {
+		list[i] = admin.Backend(b.Status(ctx))
+	}
+	return list
+}
+
+// RetryBackend implements admin.Backends.
+func (g *gateway) RetryBackend(ctx context.Context, name string) error {
+	for _, b := range g.backends {
+		if b.Name() != name {
+			continue
+		}
+		if ok, err := b.Retry(ctx); ok {
+			return err
+		}
+	}
+	return admin.NoBackend(name)
 }
 
 // run keeps the background work going until ctx ends, and waits for it.

@@ -243,6 +243,12 @@ func (s *server) adminServer() *http.Server {
 			}
 			return nil
 		},
+		Backends: func() admin.Backends {
+			if g := s.gateway.Load(); g != nil {
+				return g
+			}
+			return nil
+		},
 		Challenges: func() admin.Challenges {
 			if g := s.gateway.Load(); g != nil {
 				return g.sessions

@@ -53,7 +53,7 @@ var docs = []struct{ name, doc string }{
 	{"CONFIG", "YAML file with backends, routes, policy and identity."},
 	{"LISTEN", "The address of the front door."},
 	{"ADMIN_LISTEN", "The address of health, metrics and operator calls; not for the public."},
-	{"ADMIN_TOKEN", "The bearer token of operator calls, 16 to 4096 characters; without it there are none. The commands sessions, tokens and challenges send it."},
+	{"ADMIN_TOKEN", "The bearer token of operator calls, 16 to 4096 characters; without it there are none. The commands sessions, tokens, challenges and backends send it."},
 	{"ADMIN_URL", "Where these commands find the gateway; by default on this host, at the port of ADMIN_LISTEN."},
 	{"PUBLIC_URL", "Scheme and host that callers use, where something stands in front."},
 	{"TLS_CERT_FILE", "PEM certificate chain of the front door; without it the front door speaks plain HTTP."},
