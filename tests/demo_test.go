@@ -108,6 +108,7 @@ func (s *shell) paste(t testing.TB, text string) string {
 var statusLine = regexp.MustCompile(`(?m)^HTTP/\S+ (\d{3})`)
 
 func TestEveryLineOfTheDemoDoesWhatItsLabelSays(t *testing.T) {
+	t.Parallel()
 	g := startDemo(t)
 	setup, lines := parseDemo(t, g.log.String())
 	if len(lines) < 6 {

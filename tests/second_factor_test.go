@@ -81,6 +81,7 @@ func answerFactor(t *testing.T, g *gateway, c *client, ticket, code string) answ
 }
 
 func TestSecondFactorInTheBrowser(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	sent := make(chan string, 10)
 	g := factorGateway(t, b, sent)
@@ -106,6 +107,7 @@ func TestSecondFactorInTheBrowser(t *testing.T) {
 }
 
 func TestHalfAProofPassesNowhere(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := factorGateway(t, b, make(chan string, 10))
 	c := g.client(t)
@@ -136,6 +138,7 @@ func TestHalfAProofPassesNowhere(t *testing.T) {
 }
 
 func TestPasswordThatIsAllowedToDoIsStillNoSecondFactor(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := factorGateway(t, b, make(chan string, 10))
 	c := g.client(t)
