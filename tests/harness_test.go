@@ -1,6 +1,10 @@
 // Package tests drives the built binary from outside: its command line, its
 // environment, its files and the network. One file holds one promise.
 //
+// Every test has processes of its own and runs beside others, by t.Parallel. Those
+// that hold a promise of a second or two, or send a burst, have the machine to
+// themselves.
+//
 // A test that needs a program which this machine lacks (redis-server, Chromium)
 // is left out and says how to get it; with CI=true that is a failure. The binary
 // is built with the race detector if the tests are.
