@@ -24,6 +24,7 @@ func TestSpokenVectors(t *testing.T) {
 		warmKeys(t, keys)
 		for _, v := range f.Spoken {
 			t.Run(v.ID, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { runSpoken(t, f, v, keys) })
 			})
 		}

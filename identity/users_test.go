@@ -177,19 +177,20 @@ func TestUnknownNameCostsACommonHash(t *testing.T) {
 		identity.User{Name: "b", Hash: costly("x", 16384, 2), Disabled: true},
 	)
 	took := func(name string) time.Duration {
-		best := time.Hour
-		for range 3 {
-			start := time.Now()
-			if _, err := u.Verify(t.Context(), token.SID{}, login(name, "wrong")); token.KindOf(err) != token.BadCredentials {
-				t.Fatal(err)
-			}
-			best = min(best, time.Since(start))
+		start := time.Now()
+		if _, err := u.Verify(t.Context(), token.SID{}, login(name, "wrong")); token.KindOf(err) != token.BadCredentials {
+			t.Fatal(err)
 		}
-		return best
+		return time.Since(start)
 	}
-	known := took("a")
 	for _, name := range []string{"nobody", "b"} {
-		if d := took(name); d < known/4 {
+		// In turns, so that both meet the same load. The least of many is what it
+		// costs, and everything above is what others cost.
+		known, d := took("a"), took(name)
+		for n := 1; n < 3 || n < 30 && d < known/4; n++ {
+			known, d = min(known, took("a")), min(d, took(name))
+		}
+		if d < known/4 {
 			t.Errorf("a login of %s took %v; of a known user %v", name, d, known)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 )
 
 func TestAccountModeMintsItsOwnAPITokens(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)
@@ -43,6 +44,7 @@ func TestAccountModeMintsItsOwnAPITokens(t *testing.T) {
 // A path that the dialect knows is never forwarded in another version or
 // spelling: it would mint the appliance's own credentials for a gateway's user.
 func TestAccountModeForwardsNoMintingCallInAnySpelling(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)
@@ -65,6 +67,7 @@ func TestAccountModeForwardsNoMintingCallInAnySpelling(t *testing.T) {
 }
 
 func TestAccountModeLogsInOnceForEverybody(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)
@@ -85,6 +88,7 @@ func TestAccountModeLogsInOnceForEverybody(t *testing.T) {
 // The access token that the backend refuses is renewed and the call repeated,
 // once; the client notices nothing.
 func TestExpiredBackendTokenIsRenewedUnseen(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)

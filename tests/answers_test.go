@@ -10,6 +10,7 @@ import (
 // ReverseProxy passes a backend's 1xx answers and trailers around every filter;
 // through either of them a backend could set a session cookie.
 func TestEarlyHintsAndTrailersSetNothing(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Set-Cookie", "__Host-gatehouse=EVIL; Path=/; Secure")
@@ -34,6 +35,7 @@ func TestEarlyHintsAndTrailersSetNothing(t *testing.T) {
 
 // A backend on the same host must not be able to set or clear our cookies.
 func TestBackendCannotSetTheGatewaysCookies(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Add("Set-Cookie", "__Host-gatehouse=EVIL; Path=/; Secure")
@@ -50,6 +52,7 @@ func TestBackendCannotSetTheGatewaysCookies(t *testing.T) {
 }
 
 func TestRedirectsNameTheGateway(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", b.URL+"/public/there?x=1")
@@ -64,6 +67,7 @@ func TestRedirectsNameTheGateway(t *testing.T) {
 }
 
 func TestErrorsHaveARequestID(t *testing.T) {
+	t.Parallel()
 	g := start(t, settings{"USERS_FILE": usersFile(t), "CONFIG": writeFile(t, "gatehouse.yaml", `backends:
   plain: {url: "`+newBackend(t).URL+`", speak: none}
 routes:

@@ -17,15 +17,22 @@ import (
 // A dump of the whole store is no use to whoever steals it: nothing in it is
 // accepted as a credential, in any place where one may stand.
 func TestNothingUsableAtRest(t *testing.T) {
+	t.Parallel()
+	bin, err := plainBinary() // thousands of requests, whose answers are what counts
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, mode := range []string{"account", "pass-through"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			r := startRedis(t)
 			b := newBackend(t)
 			conf, user, password := b.settings(), backendUser, backendPassword
 			if mode == "account" {
 				conf, user, password = b.account(t), "alice", userPassword
 			}
-			g := start(t, conf.with(r.store()...).with("REFRESH_GRACE", "0s"))
+			g := launchBinary(t, bin, conf.with(r.store()...).with("REFRESH_GRACE", "0s"))
+			g.waitReady(t)
 			c := g.client(t)
 			secrets := append(b.secrets(), userPassword, rootSecret)
 			secrets = append(secrets, fill(t, c, user, password)...)

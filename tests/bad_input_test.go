@@ -75,6 +75,7 @@ func good(t testing.TB) settings {
 }
 
 func TestEachFaultHasOneLineWithPlaceAndRemedy(t *testing.T) {
+	t.Parallel()
 	yaml := func(text string) []string { return []string{"CONFIG", writeFile(t, "gatehouse.yaml", text)} }
 	for _, tt := range []struct {
 		name string
@@ -128,6 +129,7 @@ routes:
 }
 
 func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
+	t.Parallel()
 	conf := good(t).with(
 		"BACKEND_URL", "not a url", "BACKEND_ULR", "x", "REDIS_URL", "redis://127.0.0.1:6379/0", "SECRET", "short", "USERS_FILE", "/nonexistent/u",
 		"CONFIG", writeFile(t, "gatehouse.yaml", "polcy: []\npolicy:\n  - {path: /a, when: user.admn}\n"))
@@ -153,12 +155,14 @@ func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
 }
 
 func TestCheckIsContentWithAGoodConfiguration(t *testing.T) {
+	t.Parallel()
 	if o := runCommand(t, good(t), 0, "check"); o.code != 0 {
 		t.Errorf("exit code %d; want 0\n%s", o.code, o.output)
 	}
 }
 
 func TestWithoutConfigurationItSaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
 	o := runCommand(t, settings{}, 0, "serve")
 	if o.code != 2 || o.line("GATEHOUSE_BACKEND_URL") == "" || o.line("demo") == "" {
 		t.Errorf("exit code %d; want 2 and lines that name GATEHOUSE_BACKEND_URL and demo:\n%s", o.code, o.output)
@@ -171,6 +175,7 @@ func TestWithoutConfigurationItSaysWhatItNeeds(t *testing.T) {
 // Compose mounts secret files as they are on the host, so a file that only root
 // may read is the most common mistake of all.
 func TestUnreadableFileNamesUserAndMode(t *testing.T) {
+	t.Parallel()
 	const uid = 65532
 	if os.Getuid() != 0 {
 		t.Skip("left out: only root can run a process as another user")
@@ -186,6 +191,7 @@ func TestUnreadableFileNamesUserAndMode(t *testing.T) {
 }
 
 func TestTakenPortIsNamed(t *testing.T) {
+	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +206,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 }
 
 func TestRedisThatComesLaterIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	bin := requireProgram(t, "redis-server", "apt-get install redis-server, or ./tests/run where it may install")
 	r := &realRedis{Addr: freeAddress(t), Password: "the-password-of-later"}
 	g := launch(t, newBackend(t).account(t).with(r.store()...))
@@ -218,6 +225,7 @@ func TestRedisThatComesLaterIsWaitedFor(t *testing.T) {
 }
 
 func TestWrongRedisPasswordIsNamed(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	wrong := &realRedis{Addr: r.Addr, Password: "not-the-password"}
 	g := launch(t, newBackend(t).account(t).with(wrong.store()...))
@@ -234,6 +242,7 @@ func TestWrongRedisPasswordIsNamed(t *testing.T) {
 }
 
 func TestUselessBackendIsNamed(t *testing.T) {
+	t.Parallel()
 	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<html><body>It works!</body></html>")) // the caller may be gone

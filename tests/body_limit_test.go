@@ -16,6 +16,7 @@ func padded(q request, n int) request {
 }
 
 func TestTokenCallBodiesAreLimited(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	c := g.client(t)
 	for _, tt := range []struct {
@@ -34,6 +35,7 @@ func TestTokenCallBodiesAreLimited(t *testing.T) {
 
 // Other bodies stream to the backend without a limit.
 func TestOrdinaryBodiesAreNotLimited(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)

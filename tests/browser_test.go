@@ -77,6 +77,7 @@ func (p page) shoot(name string) {
 
 // A person who asks for a page without a session signs in and lands on it.
 func TestSigningInByBrowserLandsWhereOneWantedToGo(t *testing.T) {
+	t.Parallel()
 	p := page{t, browser(t)}
 	b := newBackend(t)
 	b.other = func(w http.ResponseWriter, r *http.Request) {

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/demo"
+	"github.com/gatehouse-gateway/gatehouse/tests/freeport"
 )
 
 // demoLine is one thing worth seeing, as demo prints it.
@@ -109,6 +108,7 @@ func (s *shell) paste(t testing.TB, text string) string {
 var statusLine = regexp.MustCompile(`(?m)^HTTP/\S+ (\d{3})`)
 
 func TestEveryLineOfTheDemoDoesWhatItsLabelSays(t *testing.T) {
+	t.Parallel()
 	g := startDemo(t)
 	setup, lines := parseDemo(t, g.log.String())
 	if len(lines) < 6 {
@@ -137,7 +137,7 @@ func startDemo(t testing.TB) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{settings: settings{"LISTEN": freeRow(t), "ADMIN_LISTEN": freeAddress(t)}}
+	g := &gateway{settings: settings{"LISTEN": freeport.Row(t, "127.0.0.1", demoPorts), "ADMIN_LISTEN": freeAddress(t)}}
 	g.URL = "http://" + g.settings["LISTEN"]
 	g.run(t, bin, "demo")
 	eventually(t, 30*time.Second, "demo has printed its table", func() bool {
@@ -154,37 +154,3 @@ func startDemo(t testing.TB) *gateway {
 // demoPorts is how many ports in a row the demo needs: its own and one for each
 // simulated backend.
 var demoPorts = 1 + len(demo.Simulations)
-
-// freeRow returns an address whose port and those after it are free. They lie below
-// those that the system gives away, to the demo's own simulated backends too.
-func freeRow(t testing.TB) string {
-	t.Helper()
-	for range 20 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if free(t, address, demoPorts) {
-			return address
-		}
-	}
-	t.Fatalf("no %d ports in a row are free", demoPorts)
-	return ""
-}
-
-func free(t testing.TB, address string, ports int) bool {
-	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range ports {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(first+i)))
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
-}

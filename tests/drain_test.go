@@ -15,6 +15,7 @@ import (
 // Told to end, a gateway finishes the requests under way, says not-ready
 // meanwhile, and does not wait for streams, which would never end.
 func TestTerminationFinishesRequestsAndCutsStreams(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	release, asked := make(chan struct{}), make(chan struct{}, 1)
 	b.other = func(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +61,7 @@ func TestTerminationFinishesRequestsAndCutsStreams(t *testing.T) {
 // Whoever may send a body to the gateway itself need not have logged in, so
 // nobody may hold a connection by one that never ends, whatever it is answered.
 func TestBodyThatNeverEndsHoldsNoConnection(t *testing.T) {
+	t.Parallel()
 	g := openFront(t, newBackend(t))
 	for name, tt := range map[string]struct {
 		line, fields string

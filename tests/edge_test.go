@@ -67,6 +67,7 @@ func statusOf(t testing.TB, text string) int {
 }
 
 func TestMethodsThatTunnelOrEchoAreRefused(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	for _, line := range []string{
@@ -83,6 +84,7 @@ func TestMethodsThatTunnelOrEchoAreRefused(t *testing.T) {
 }
 
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	p := g.client(t).login(t, "alice", userPassword)
@@ -107,6 +109,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 }
 
 func TestPathTricksNeverReachTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	for _, path := range []string{
@@ -126,6 +129,7 @@ func TestPathTricksNeverReachTheBackend(t *testing.T) {
 
 // What policy saw is byte for byte what the backend gets.
 func TestUnreservedCharactersAreDecodedOnce(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	for _, tt := range []struct {
@@ -154,6 +158,7 @@ func TestUnreservedCharactersAreDecodedOnce(t *testing.T) {
 }
 
 func TestForgedIdentityHeadersAreStripped(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	p := g.client(t).login(t, "alice", userPassword)
@@ -183,6 +188,7 @@ func TestForgedIdentityHeadersAreStripped(t *testing.T) {
 
 // A client names our headers as hop-by-hop, so that they be dropped.
 func TestConnectionHeaderDropsNothingOfOurs(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	p := g.client(t).login(t, "alice", userPassword)
@@ -203,6 +209,7 @@ func TestConnectionHeaderDropsNothingOfOurs(t *testing.T) {
 // Carriers are the gateway's: none of the client's credentials, live or forged,
 // goes on to the backend; other cookies do, as they are.
 func TestClientCredentialsStayAtTheGate(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := openFront(t, b)
 	p := g.client(t).login(t, "alice", userPassword)
@@ -222,6 +229,7 @@ func TestClientCredentialsStayAtTheGate(t *testing.T) {
 }
 
 func TestUnknownHostIsMisdirected(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, settings{"CONFIG": writeFile(t, "gatehouse.yaml", `backends:
   one: {url: "`+b.URL+`", speak: ipfabric/7.0}

@@ -8,6 +8,7 @@ import (
 const snapshots = "/api/v7.0/snapshots"
 
 func TestFourVariablesAreEnough(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	// Two of them say where to listen, so that tests do not meet on one port.
 	g := start(t, b.settings())
@@ -26,6 +27,7 @@ func TestFourVariablesAreEnough(t *testing.T) {
 }
 
 func TestEmptyPolicyRefusesEverything(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.settings().with("CONFIG", writeFile(t, "gatehouse.yaml", "policy:\n")))
 	c := g.client(t)
@@ -38,6 +40,7 @@ func TestEmptyPolicyRefusesEverything(t *testing.T) {
 }
 
 func TestAnonymousCallToldToRefresh(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).settings())
 	a := g.client(t).get(t, snapshots, "")
 	if got, want := a.code(), "API_EXPIRED_ACCESS_TOKEN"; got != want {

@@ -5,6 +5,7 @@ import (
 )
 
 func TestExplainNamesTheRuleThatDecides(t *testing.T) {
+	t.Parallel()
 	conf := good(t).with(
 		"BACKEND_USERNAME", serviceUser, "BACKEND_PASSWORD", servicePassword, "USERS_FILE", usersFile(t),
 		"CONFIG", writeFile(t, "gatehouse.yaml", `policy:

@@ -1,6 +1,10 @@
 // Package tests drives the built binary from outside: its command line, its
 // environment, its files and the network. One file holds one promise.
 //
+// Every test has processes of its own and runs beside others, by t.Parallel. Those
+// that hold a promise of a second or two, or send a burst, have the machine to
+// themselves.
+//
 // A test that needs a program which this machine lacks (redis-server, Chromium)
 // is left out and says how to get it; with CI=true that is a failure. The binary
 // is built with the race detector if the tests are.
@@ -10,7 +14,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/tests/freeport"
 )
 
 // buildDir holds what the tests build; set by TestMain.
@@ -115,9 +120,10 @@ func (s settings) withPlain(pairs ...string) settings {
 	return s.with(named...)
 }
 
-// environ is all that a process started by a test sees.
+// environ is all that a process started by a test sees. The race detector would
+// wait for a second at the end of every process, for what main has left behind.
 func (s settings) environ() []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GORACE=halt_on_error=1"}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GORACE=halt_on_error=1 atexit_sleep_ms=50"}
 	for k, v := range s {
 		if name, ok := strings.CutPrefix(k, plain); ok {
 			env = append(env, name+"="+v)
@@ -290,12 +296,7 @@ func freeAddress(t testing.TB) string {
 
 func freeAddressOn(t testing.TB, host string) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return freeport.Address(t, host)
 }
 
 // writeFile writes a file that other users may read and returns its path.

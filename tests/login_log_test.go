@@ -11,6 +11,7 @@ import (
 // The log says whose login failed if there is such a user. What else was typed as
 // a name may be a password.
 func TestLogNamesWhoFailedToLogIn(t *testing.T) {
+	t.Parallel()
 	const typed = "canary-typed-in-the-wrong-field"
 	account, through := start(t, newBackend(t).account(t)), start(t, newBackend(t).settings())
 	for _, tt := range []struct {

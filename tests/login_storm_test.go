@@ -18,7 +18,7 @@ func TestWrongPasswordsInParallelDisturbNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := launchBinary(t, bin, newBackend(t).account(t))
+	g := launchBinary(t, bin, newBackend(t).account(t).with("USERS_FILE", dearUsersFile(t)))
 	g.waitReady(t)
 	c := g.client(t)
 	p := c.login(t, "alice", userPassword)

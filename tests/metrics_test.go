@@ -9,6 +9,7 @@ import (
 )
 
 func TestMetricsAreCleanAndExistBeforeTheyCount(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	ops := newClient(t, g.Admin)
 	before := ops.get(t, "/metrics", "")
@@ -61,6 +62,7 @@ func TestMetricsAreCleanAndExistBeforeTheyCount(t *testing.T) {
 
 // Neither log nor metrics ever hold a secret.
 func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t).with("LOG_LEVEL", "debug"))
 	c := g.client(t)

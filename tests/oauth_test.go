@@ -107,6 +107,7 @@ func authorize(t testing.TB, c *client, cookie string, query url.Values) *url.UR
 // TestOAuthLibraryWorksUnchanged: golang.org/x/oauth2 logs in by password,
 // refreshes by itself, and goes the way of codes with PKCE.
 func TestOAuthLibraryWorksUnchanged(t *testing.T) {
+	t.Parallel()
 	g, c := oauthGateway(t)
 	conf := oauth2.Config{ClientID: "brief", ClientSecret: appSecret, Endpoint: oauth2.Endpoint{
 		TokenURL: g.URL + oauthPath + "/token/", AuthURL: g.URL + oauthPath + "/authorize/",
@@ -150,6 +151,7 @@ func TestOAuthLibraryWorksUnchanged(t *testing.T) {
 // TestOpenIDLibraryWorksUnchanged: go-oidc finds everything by discovery, checks
 // the id_token and reads the user.
 func TestOpenIDLibraryWorksUnchanged(t *testing.T) {
+	t.Parallel()
 	g, c := oauthGateway(t)
 	provider, err := oidc.NewProvider(t.Context(), g.URL+oauthPath)
 	if err != nil {
@@ -184,6 +186,7 @@ func TestOpenIDLibraryWorksUnchanged(t *testing.T) {
 }
 
 func TestBrowserIsSentToSignInAndBack(t *testing.T) {
+	t.Parallel()
 	g, c := oauthGateway(t)
 	query := url.Values{"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {appURI}, "state": {"a&b"}}
 	path := oauthPath + "/authorize/?" + query.Encode()
@@ -210,6 +213,7 @@ func TestBrowserIsSentToSignInAndBack(t *testing.T) {
 // TestRequestsForCodesThatAreWrong: nothing ever goes to an address that is not
 // registered, and what goes to one that is carries the error.
 func TestRequestsForCodesThatAreWrong(t *testing.T) {
+	t.Parallel()
 	g, c := oauthGateway(t)
 	cookie := signedIn(t, g, c)
 	good := func(more ...string) url.Values {
@@ -261,6 +265,7 @@ func TestRequestsForCodesThatAreWrong(t *testing.T) {
 
 // TestTokenEndpointRefuses: OAuth's code, no token, nothing for a cache to keep.
 func TestTokenEndpointRefuses(t *testing.T) {
+	t.Parallel()
 	_, c := oauthGateway(t)
 	with := func(v url.Values, more ...string) url.Values {
 		for i := 0; i+1 < len(more); i += 2 {
@@ -340,6 +345,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 }
 
 func TestTokensOfAClient(t *testing.T) {
+	t.Parallel()
 	_, c := oauthGateway(t)
 	a, body := c.tokenCall(t, "/token", passwordGrant("app"))
 	wantStatus(t, "login", a, http.StatusOK)
@@ -396,6 +402,7 @@ func TestTokensOfAClient(t *testing.T) {
 }
 
 func TestNeverIsToldAsTheOperatorSays(t *testing.T) {
+	t.Parallel()
 	_, c := oauthGateway(t)
 	a, body := c.tokenCall(t, "/token/", passwordGrant("forever"))
 	if _, told := body["expires_in"]; a.status != http.StatusOK || told {
@@ -404,6 +411,7 @@ func TestNeverIsToldAsTheOperatorSays(t *testing.T) {
 }
 
 func TestPublicKeysAndDiscovery(t *testing.T) {
+	t.Parallel()
 	g, c := oauthGateway(t, "PUBLIC_URL", "https://gate.example.com")
 	keys := c.must(t, request{path: oauthPath + "/.well-known/keys/"})
 	var set struct{ Keys []map[string]any }
@@ -429,6 +437,7 @@ func TestPublicKeysAndDiscovery(t *testing.T) {
 // TestOAuthPassThrough: before an appliance that speaks the same, clients log in
 // there by the gateway, which is a client of the appliance's itself.
 func TestOAuthPassThrough(t *testing.T) {
+	t.Parallel()
 	appliance, direct := oauthGateway(t)
 	conf := writeFile(t, "gate.yaml", `
 clients: [{id: mine, secret_env: MY_SECRET, grants: [password, refresh_token], access_ttl: 1h}]

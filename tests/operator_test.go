@@ -241,6 +241,7 @@ func TestOperatorFindsUsersOfTheBackend(t *testing.T) {
 }
 
 func TestOperatorCallsNeedTheToken(t *testing.T) {
+	t.Parallel()
 	off := start(t, newBackend(t).settings())
 	on := start(t, newBackend(t).settings().with("ADMIN_TOKEN_FILE", writeFile(t, "admin-token", operatorToken+"\n")))
 	for _, path := range []string{"/v1/sessions", "/v1/tokens", "/", "/debug/pprof/"} { // ten wrong tokens a minute, no more
@@ -281,6 +282,7 @@ func TestOperatorCallsNeedTheToken(t *testing.T) {
 }
 
 func TestOperatorCommandsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	conf := settings{"ADMIN_URL": "http://" + freeAddress(t), "ADMIN_TOKEN": operatorToken}
 	for _, tt := range []struct {
 		args []string
@@ -321,6 +323,7 @@ func TestOperatorCommandsSayWhatIsWrong(t *testing.T) {
 
 // A store that cannot be asked is no reason to say that a session is not there.
 func TestOperatorIsNotToldNoWhenTheStoreIsAway(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	g := start(t, newBackend(t).account(t).with(r.store()...).with("ADMIN_TOKEN", operatorToken))
 	g.client(t).login(t, "alice", userPassword)
@@ -350,6 +353,7 @@ func TestOperatorIsNotToldNoWhenTheStoreIsAway(t *testing.T) {
 // A gateway that has just started ends the backend session of one that it never
 // served itself.
 func TestOperatorsWordLogsOutAtTheBackendAfterARestart(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	b := newBackend(t)
 	g := start(t, b.settings().with(r.store()...).with("ADMIN_TOKEN", operatorToken))

@@ -9,6 +9,7 @@ import (
 // In pass-through mode a client's login is the backend's to judge, and the
 // backend's tokens of that login serve that client alone.
 func TestPassThroughLoginIsTriedOnTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	wrong := c.must(t, loginRequest(backendUser, "wrong"))
@@ -38,6 +39,7 @@ func TestPassThroughLoginIsTriedOnTheBackend(t *testing.T) {
 }
 
 func TestPassThroughLogoutLogsOutAtTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	p := c.login(t, backendUser, backendPassword)
@@ -57,6 +59,7 @@ func TestPassThroughSessionThatExpiresIsLoggedOutToo(t *testing.T) {
 // When the backend knows its tokens no more, the session that stood on them is
 // over, and a client that goes by the vendor's codes logs in again.
 func TestPassThroughSessionEndsWithItsBackendSession(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	p := c.login(t, backendUser, backendPassword)
@@ -73,6 +76,7 @@ func TestPassThroughSessionEndsWithItsBackendSession(t *testing.T) {
 }
 
 func TestPassThroughPassesTheBackendsAPITokenOn(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	call := func(token string) answer {
@@ -94,6 +98,7 @@ func TestPassThroughPassesTheBackendsAPITokenOn(t *testing.T) {
 }
 
 func TestPassThroughBasicLogsInOnce(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	q := request{path: snapshots, header: http.Header{"Authorization": {basicAuth(backendUser, backendPassword)}}}
@@ -106,6 +111,7 @@ func TestPassThroughBasicLogsInOnce(t *testing.T) {
 }
 
 func TestPassThroughAsksTheBackendWhoSomebodyIs(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	c := start(t, b.settings()).client(t)
 	p := c.login(t, backendUser, backendPassword)

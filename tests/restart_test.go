@@ -6,6 +6,7 @@ import (
 )
 
 func TestSessionsSurviveACrash(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	for _, mode := range []struct {
 		name           string

@@ -88,6 +88,7 @@ func TestReplayAfterTheGraceEndsTheSession(t *testing.T) {
 // The library repeats a script whose reply was lost. With no grace at all that
 // must still not look like a stolen token.
 func TestLostReplyIsNotReuse(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	d := startDropper(t, r.Addr)
 	g := start(t, newBackend(t).account(t).with(

@@ -37,10 +37,6 @@ func appCode(t *testing.T) string {
 // texts, and root an app that the IP Fabric API does without.
 func factorGateway(t *testing.T, b *backend, sent chan<- string) *gateway {
 	t.Helper()
-	hash, err := userHash()
-	if err != nil {
-		t.Fatal(err)
-	}
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var call struct{ User, To, Method, Code string }
 		if json.NewDecoder(r.Body).Decode(&call) == nil && call.User == "rita" && call.To == "+43 1" && call.Method == "sms" {
@@ -52,7 +48,7 @@ func factorGateway(t *testing.T, b *backend, sent chan<- string) *gateway {
   - {name: alice, id: "1001", hash: %[1]q, scopes: [read], second_factor: {methods: [ftm], totp_secret_file: %[2]s}}
   - {name: rita, id: "1002", hash: %[1]q, scopes: [read], second_factor: {methods: [sms], phone: "+43 1"}}
   - {name: root, id: "1003", hash: %[1]q, scopes: [read], second_factor: {methods: [ftm], totp_secret_file: %[2]s}, allow_without_factor: [ipfabric]}
-`, hash, writeFile(t, "seeds", "alice "+factorSeed+"\nroot "+factorSeed+"\n")))
+`, userHash, writeFile(t, "seeds", "alice "+factorSeed+"\nroot "+factorSeed+"\n")))
 	conf := writeFile(t, "gatehouse.yaml", fmt.Sprintf(`
 second_factor:
   webhook: {url: %s, secret_file: %s}
@@ -85,6 +81,7 @@ func answerFactor(t *testing.T, g *gateway, c *client, ticket, code string) answ
 }
 
 func TestSecondFactorInTheBrowser(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	sent := make(chan string, 10)
 	g := factorGateway(t, b, sent)
@@ -110,6 +107,7 @@ func TestSecondFactorInTheBrowser(t *testing.T) {
 }
 
 func TestHalfAProofPassesNowhere(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := factorGateway(t, b, make(chan string, 10))
 	c := g.client(t)
@@ -140,6 +138,7 @@ func TestHalfAProofPassesNowhere(t *testing.T) {
 }
 
 func TestPasswordThatIsAllowedToDoIsStillNoSecondFactor(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := factorGateway(t, b, make(chan string, 10))
 	c := g.client(t)

@@ -34,6 +34,7 @@ func credentials(returnTo string) url.Values {
 }
 
 func TestSignInAndOutByForm(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.account(t))
 	c := g.client(t)
@@ -67,6 +68,7 @@ func TestSignInAndOutByForm(t *testing.T) {
 }
 
 func TestFormsFromElsewhereAreRefused(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	c := g.client(t)
 	in := c.must(t, form("https://evil.test", "/.gatehouse/sign-in", "", credentials("/")))
@@ -81,6 +83,7 @@ func TestFormsFromElsewhereAreRefused(t *testing.T) {
 }
 
 func TestReturnPathStaysHere(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	c := g.client(t)
 	for _, to := range []string{
@@ -98,6 +101,7 @@ func TestReturnPathStaysHere(t *testing.T) {
 // Off loopback a browser keeps no secure cookie that came over plain http. The
 // page says so instead of sending people in circles.
 func TestPlainHTTPOffLoopbackIsExplained(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t).with("PUBLIC_URL", "http://gate.example.com", "LISTEN", freeAddressOn(t, "0.0.0.0")))
 	if o := (outcome{output: g.log.String()}); o.line("WARN", "GATEHOUSE_PUBLIC_URL", "https") == "" {
 		t.Errorf("no warning names the setting:\n%s", g.log)

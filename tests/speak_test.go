@@ -122,6 +122,7 @@ func verify(t testing.TB, keys map[string]*rsa.PublicKey, authorization string) 
 }
 
 func TestBackendVerifiesTheJWTOfEveryUser(t *testing.T) {
+	t.Parallel()
 	b := newPlainBackend(t)
 	g := start(t, b.speaks(t, "speak: jwt"))
 	c := g.client(t)
@@ -181,6 +182,7 @@ func TestBackendVerifiesTheJWTOfEveryUser(t *testing.T) {
 
 // An API token may have fewer scopes than its owner, and so has the JWT.
 func TestJWTHasTheScopesOfTheCredential(t *testing.T) {
+	t.Parallel()
 	b := newPlainBackend(t)
 	g := start(t, b.speaks(t, "speak: jwt"))
 	c := g.client(t)
@@ -215,6 +217,7 @@ func TestJWTIsReplacedBeforeItEnds(t *testing.T) {
 }
 
 func TestJWTVerifiesAfterARestart(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	b := newPlainBackend(t)
 	g := start(t, b.speaks(t, "speak: jwt").with(r.store()...))
@@ -231,6 +234,7 @@ func TestJWTVerifiesAfterARestart(t *testing.T) {
 }
 
 func TestStaticCredentialGoesExactlyAsConfigured(t *testing.T) {
+	t.Parallel()
 	secret := writeFile(t, "secret", "s3cret-Vq8\n")
 	for _, tt := range []struct{ name, keys, header, value string }{
 		{"header", "static: {header: X-Backend-Key, value_file: " + secret + "}", "X-Backend-Key", "s3cret-Vq8"},
@@ -280,6 +284,7 @@ func TestStaticCredentialGoesExactlyAsConfigured(t *testing.T) {
 // A 401 about our credential must not reach a browser, which would ask for the
 // backend's password, nor a client, which would log in again and again.
 func TestRefusedStaticCredentialIsABadGateway(t *testing.T) {
+	t.Parallel()
 	b := newPlainBackend(t)
 	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="wiki"`)
@@ -305,6 +310,7 @@ func TestRefusedStaticCredentialIsABadGateway(t *testing.T) {
 }
 
 func TestIdentityHeadersForEveryWayToSpeak(t *testing.T) {
+	t.Parallel()
 	const names = "identity_headers: {user: X-Legacy-Login, id: X-Legacy-Id, email: X-Legacy-Email, groups: X-Legacy-Groups, scopes: X-Legacy-Scopes}"
 	secret := writeFile(t, "secret", "key")
 	for _, way := range []string{"speak: none", "speak: jwt", "speak: static, static: {bearer_file: " + secret + "}", "speak: ipfabric/7.0, account: {api_token_file: " + secret + "}"} {
@@ -359,6 +365,7 @@ func TestIdentityHeadersForEveryWayToSpeak(t *testing.T) {
 
 // No rule is asked about the public keys, and no backend sees the request.
 func TestPublicKeysMoveWithThePages(t *testing.T) {
+	t.Parallel()
 	b := newPlainBackend(t)
 	g := start(t, b.speaks(t, "speak: jwt").with("PAGES_PATH", "/gate"))
 	c := g.client(t)

@@ -13,6 +13,7 @@ import (
 
 // An upgrade that is not WebSocket would be a tunnel with our credential in it.
 func TestOnlyWebSocketIsTunnelled(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" {
@@ -65,6 +66,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestWebSocketPasses(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = echo
 	g := openFront(t, b)
@@ -98,6 +100,7 @@ func dialWebSocket(t testing.TB, g *gateway, h http.Header) *websocket.Conn {
 
 // A stream is closed within 5 s of its session's end.
 func TestLogoutClosesTheWebSocket(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = echo
 	g := openFront(t, b)
@@ -121,6 +124,7 @@ func TestLogoutClosesTheWebSocket(t *testing.T) {
 }
 
 func TestCrossOriginWebSocketByCookieIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	b.other = echo
 	g := openFront(t, b)
@@ -134,6 +138,7 @@ func TestCrossOriginWebSocketByCookieIsRefused(t *testing.T) {
 }
 
 func TestServerSentEventsArriveAsTheyAreSent(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	second := make(chan struct{})
 	b.other = func(w http.ResponseWriter, r *http.Request) {

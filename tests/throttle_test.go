@@ -9,6 +9,7 @@ import (
 // Ten failures in 15 minutes, then the account is refused for a while, also with
 // the right password; other accounts from other addresses are not.
 func TestTenWrongPasswordsAreEnough(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	c := g.client(t)
 	for i := range 10 {
@@ -24,6 +25,7 @@ func TestTenWrongPasswordsAreEnough(t *testing.T) {
 }
 
 func TestUnknownUserAndWrongPasswordLookAlike(t *testing.T) {
+	t.Parallel()
 	g := start(t, newBackend(t).account(t))
 	c := g.client(t)
 	wrong, unknown := c.must(t, loginRequest("alice", "wrong")), c.must(t, loginRequest("nobody", "wrong"))

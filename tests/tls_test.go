@@ -10,6 +10,7 @@ import (
 )
 
 func TestFrontDoorServesTLS(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	cert, key := ca.issue(t, "127.0.0.1")
 	g := start(t, newBackend(t).account(t).with("TLS_CERT_FILE", cert, "TLS_KEY_FILE", key))
@@ -37,6 +38,7 @@ func tlsBackend(t testing.TB, name string) (*backend, *authority) {
 }
 
 func TestBackendCertificateIsChecked(t *testing.T) {
+	t.Parallel()
 	b, ca := tlsBackend(t, "127.0.0.1")
 	named, namedCA := tlsBackend(t, "ipf.example.net")
 	for _, tt := range []struct {

@@ -62,6 +62,7 @@ func (v *vendorClient) call(t testing.TB, path string) answer {
 }
 
 func TestVendorClientLivesThroughThreeExpiries(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	cert, key := ca.issue(t, "127.0.0.1")
 	g := start(t, newBackend(t).account(t).with(
