@@ -2,9 +2,12 @@ package upstream
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 // Journal keeps what a backend gave on this machine's disk until the store has
@@ -27,6 +30,7 @@ type note struct {
 	Owner   string        `json:"owner"`
 	Backend string        `json:"backend"`
 	Attempt string        `json:"attempt"`
+	Holder  string        `json:"holder,omitempty"` // its lease ends with the commit
 	Version uint64        `json:"version"`
 	Access  string        `json:"access"`
 	Refresh string        `json:"refresh,omitempty"`
@@ -37,8 +41,8 @@ type note struct {
 
 func noteOf(c Commit, now time.Time) note {
 	n := note{
-		Owner: c.Ref.Owner, Backend: c.Ref.Backend, Attempt: c.Attempt, Version: c.Record.Version,
-		Access: c.Record.Access, Refresh: c.Record.Refresh, Life: c.Record.Life, Pinned: c.Record.Pinned,
+		Owner: c.Ref.Owner, Backend: c.Ref.Backend, Attempt: c.Attempt, Holder: c.Holder,
+		Version: c.Record.Version, Access: c.Record.Access, Refresh: c.Record.Refresh, Life: c.Record.Life, Pinned: c.Record.Pinned,
 	}
 	if n.Life > 0 {
 		n.Expires = now.Add(c.Record.Left).UTC()
@@ -49,17 +53,13 @@ func noteOf(c Commit, now time.Time) note {
 // commit is the note as it is offered to the store now. A clock that was set back
 // gives no token more than its life.
 func (n note) commit(now time.Time) Commit {
-	c := Commit{Ref: Ref{Owner: n.Owner, Backend: n.Backend}, Attempt: n.Attempt, Holder: replaying}
+	c := Commit{Ref: Ref{Owner: n.Owner, Backend: n.Backend}, Attempt: n.Attempt, Holder: n.Holder}
 	c.Record = Record{Version: n.Version, Access: n.Access, Refresh: n.Refresh, Life: n.Life, Pinned: n.Pinned}
 	if n.Life > 0 {
 		c.Record.Left = min(n.Expires.Sub(now), n.Life)
 	}
 	return c
 }
-
-// replaying is the holder of a commit out of a journal: none that has a lease,
-// nor one that has a slot.
-const replaying = "journal"
 
 // slotKey names one change of tokens under way: there is one at a time for a
 // backend session and holder.
@@ -145,20 +145,27 @@ func (k *book) done(c Commit) {
 	}
 }
 
-// reserve finds room in the journal before a call to the backend, under the
-// lease. Without room no call is made, and the lease is given back.
-func (b *Backend) reserve(n *turn) (leave func(), err error) {
-	leave, err = b.book.reserve(slotKey{n.h.ref, n.holder})
+// room finds room in the journal before a call to the backend that may need it. The
+// error is a *token.Error, Unavailable.
+func (b *Backend) room(key slotKey) (leave func(), err error) {
+	leave, err = b.book.reserve(key)
 	if err == nil {
 		return leave, nil
 	}
 	if b.alarm.due() {
 		b.log.Error("no login or renewal is begun", "error", err)
 	}
-	b.release(Release{Ref: n.h.ref, Holder: n.holder, With: b.with})
-	e := unavailable(msgJournal, err, 0)
-	n.h.rest(firstBackOff, e)
-	return nil, e
+	return nil, unavailable(msgJournal, err, 0)
+}
+
+// reserve is room under the lease, which is given back if there is none.
+func (b *Backend) reserve(n *turn) (leave func(), err error) {
+	leave, err = b.room(slotKey{n.h.ref, n.holder})
+	if e, ok := errors.AsType[*token.Error](err); ok {
+		b.release(Release{Ref: n.h.ref, Holder: n.holder, With: b.with})
+		n.h.rest(e.RetryAfter, e)
+	}
+	return leave, err
 }
 
 // Journals reports whether the backend gives tokens that a journal should keep.

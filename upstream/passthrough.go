@@ -64,9 +64,9 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 	ref := b.refOf(sid)
 	ctx, cancel := detached(b.patience())
 	defer cancel()
-	leave, err := b.book.reserve(slotKey{ref, ""})
+	leave, err := b.room(slotKey{ref: ref})
 	if err != nil {
-		return token.Identity{}, unavailable(msgJournal, err, 0)
+		return token.Identity{}, err
 	}
 	defer leave()
 	who := asker{given.Username, given.Realm, clientOf(given.Client).ID}

@@ -112,6 +112,7 @@ func (b *Backend) replay(n note) (outcome string, err error) {
 	case err != nil:
 		return "deferred", err
 	case ans.State == Done:
+		b.tell(Notice{Ref: c.Ref, Version: c.Record.Version})
 		b.log.Info("tokens of the journal are stored", "version", c.Record.Version)
 		return "stored", nil
 	case ans.State == Stale && ans.Record.Version > c.Record.Version:
