@@ -649,7 +649,7 @@ func TestRunFindsOrphansAndComesBackToWhatWaits(t *testing.T) {
 		for _, at := range tries {
 			after = append(after, at.Sub(died))
 		}
-		want := []time.Duration{30 * time.Second, 31 * time.Second, 33 * time.Second, 37 * time.Second}
+		want := []time.Duration{5 * time.Second, 6 * time.Second, 8 * time.Second, 12 * time.Second}
 		if diff := cmp.Diff(want, after); diff != "" {
 			t.Errorf("tried after: -want +got\n%s", diff)
 		}

@@ -12,8 +12,12 @@ import (
 
 // Times between two looks for files of processes that are gone.
 const (
-	lookEvery  = 30 * time.Second
+	// lookEvery is shorter than the time for which other gateways leave a backend
+	// session alone whose gateway is gone while a call was under way (12 s): what
+	// that call brought is stored before they give it up.
+	lookEvery  = 5 * time.Second
 	firstAgain = time.Second // while records wait; doubled each time
+	lastAgain  = 30 * time.Second
 )
 
 // Record is what a process that is gone had written and not done.
@@ -31,8 +35,7 @@ func (j *Journal) Run(ctx context.Context, replay func(context.Context, Record) 
 	for {
 		wait := lookEvery
 		if j.Replay(ctx, replay) > 0 {
-			wait = min(again, lookEvery)
-			again = min(2*again, lookEvery)
+			wait, again = again, min(2*again, lastAgain)
 		} else {
 			again = firstAgain
 		}

@@ -28,10 +28,12 @@ type cut struct {
 	*upstreamtest.Memory
 	down atomic.Bool
 	// lost says that commits are made and only their answers are lost.
-	lost atomic.Bool
+	lost  atomic.Bool
+	asked atomic.Int32
 }
 
 func (c *cut) Commit(ctx context.Context, commit upstream.Commit) (upstream.Answer, error) {
+	c.asked.Add(1)
 	if c.lost.Load() {
 		if _, err := c.Memory.Commit(ctx, commit); err != nil {
 			return upstream.Answer{}, err
@@ -300,6 +302,7 @@ func TestWhatTheStoreCannotBeAskedAboutWaits(t *testing.T) {
 			if left := next.replay(t); left != 1 {
 				t.Errorf("records that stay = %d; want 1", left)
 			}
+			advance(time.Second)
 		}
 		if got := next.notes.count("journal deferred"); got != 2 {
 			t.Errorf("deferred = %d; want 2", got)
@@ -333,6 +336,62 @@ func TestALogoutThatFailsIsTriedForADay(t *testing.T) {
 		}
 		advance(time.Second)
 		next.wantReplay(t, "dropped", 1)
+	})
+}
+
+// A hundred records do not wait a hundred times for a store, or a backend, that
+// does not answer; and a backend that does not answer holds up no store.
+func TestOneFailureIsEnoughForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		p := newProcess(t, nil, dir, passThrough)
+		var sids []token.SID
+		for range 6 {
+			sids = append(sids, p.signIn(t))
+		}
+		advance(31 * time.Minute)
+		p.way.down.Store(true)
+		for i, sid := range sids {
+			p.wantGet(t, as(sid), 200)
+			if i%2 == 0 {
+				p.store.RevokeSession(sid)
+			}
+		}
+		p.die()
+		logouts := 0
+		p.fabric.Override(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			logouts++
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		next := newProcess(t, p, dir, passThrough)
+		next.way.down.Store(true)
+		if left := next.replay(t); left != 6 || next.way.asked.Load() != 1 {
+			t.Errorf("%d stay after %d commits; want 6, and 1", left, next.way.asked.Load())
+		}
+		advance(time.Second)
+		next.way.down.Store(false)
+		if left := next.replay(t); left != 3 || logouts != 1 || next.notes.count("journal stored") != 3 {
+			t.Errorf("%d stay after %d logouts, %v; want 3 and 1, and the others stored", left, logouts, next.notes.all)
+		}
+		advance(time.Second)
+		p.fabric.Override(nil)
+		next.wantReplay(t, "discarded", 3)
+	})
+}
+
+// Another replica finds what a dead one left, and all others hear of it.
+func TestTokensOfAJournalAreAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		dead := renewedAndKilled(t, dir)
+		heard := make(chan upstream.Notice, 1)
+		line := &bus{}
+		line.Hear(func(n upstream.Notice) { heard <- n })
+		next := newProcess(t, dead, dir, func(c *upstream.Config) { c.Notices = line })
+		next.wantReplay(t, "stored", 1)
+		if n := <-heard; n.Version != 2 || n.Ref.Backend != "fabric" {
+			t.Errorf("announced: %+v; want version 2 of fabric", n)
+		}
 	})
 }
 

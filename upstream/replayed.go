@@ -32,12 +32,13 @@ type Replayer struct {
 	log      *slog.Logger
 
 	mu     sync.Mutex
-	warned map[string]bool // guarded by mu: by backend that is not configured
+	warned map[string]bool      // guarded by mu: by backend that is not configured
+	silent map[string]time.Time // guarded by mu: until when a backend, or "" the store, is not asked
 }
 
 // NewReplayer returns a Replayer for these backends.
 func NewReplayer(backends []*Backend, rec ReplayRecorder, log *slog.Logger) *Replayer {
-	r := &Replayer{backends: map[string]*Backend{}, rec: rec, log: log, warned: map[string]bool{}}
+	r := &Replayer{backends: map[string]*Backend{}, rec: rec, log: log, warned: map[string]bool{}, silent: map[string]time.Time{}}
 	for _, b := range backends {
 		if b.Journals() {
 			r.backends[b.cfg.Name] = b
@@ -67,7 +68,7 @@ func (r *Replayer) Replay(ctx context.Context, record []byte, written time.Time)
 	if b == nil {
 		return r.keep(n, written)
 	}
-	outcome, err := b.replay(n)
+	outcome, err := r.offer(b, n)
 	if err != nil && outcome == "discarded" && time.Since(written) >= keepNote {
 		b.log.Warn("unused tokens of the journal stay logged in until they expire", "error", err)
 		outcome, err = "dropped", nil
@@ -98,16 +99,38 @@ func (r *Replayer) keep(n note, written time.Time) error {
 	return errNoBackend
 }
 
-// replay offers one record to the store. With an error the outcome says what was
+// ask makes a call to the store (what is "") or to a backend, unless the last one
+// failed a moment ago: many records do not each wait for what is not there.
+func (r *Replayer) ask(what string, call func() error) error {
+	r.mu.Lock()
+	until := r.silent[what]
+	r.mu.Unlock()
+	if time.Now().Before(until) {
+		return errSilent
+	}
+	err := call()
+	if err != nil {
+		r.mu.Lock()
+		r.silent[what] = time.Now().Add(firstBackOff / 2)
+		r.mu.Unlock()
+	}
+	return err
+}
+
+// errSilent says that what has just failed is not asked again yet.
+var errSilent = errors.New("upstream: the last call failed a moment ago")
+
+// offer offers one record to the store. With an error the outcome says what was
 // being done.
-func (b *Backend) replay(n note) (outcome string, err error) {
+func (r *Replayer) offer(b *Backend, n note) (outcome string, err error) {
 	c := n.commit(time.Now())
 	t, err := b.names.open(c.Ref, c.Record)
 	if err != nil {
 		b.log.Error("tokens of the journal are dropped: they cannot be read", "error", err)
 		return "dropped", nil
 	}
-	ans, err := b.commit(c)
+	var ans Answer
+	err = r.ask("", func() error { ans, err = b.commit(c); return err })
 	switch {
 	case err != nil:
 		return "deferred", err
@@ -121,7 +144,8 @@ func (b *Backend) replay(n note) (outcome string, err error) {
 		b.log.Info("tokens of the journal were overtaken", "version", c.Record.Version, "stored", ans.Record.Version)
 		return "superseded", nil
 	}
-	if err := b.leave(t, c.Record.Pinned && ans.State != Stale); err != nil {
+	err = r.ask(n.Backend, func() error { return b.leave(t, c.Record.Pinned && ans.State != Stale) })
+	if err != nil {
 		return "discarded", fmt.Errorf("upstream: tokens that nobody will use cannot be logged out: %w", err)
 	}
 	b.log.Info("tokens of the journal were logged out: nobody will use them", "version", c.Record.Version)
