@@ -489,10 +489,10 @@ func (l *ledger) want(t *testing.T, open, written int) {
 	l.written = 0
 }
 
-func (l *ledger) set(full bool, fails error) {
+func (l *ledger) set(full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.full, l.fails = full, fails
+	l.full = full
 }
 
 func TestEverySlotIsGivenBack(t *testing.T) {
@@ -542,22 +542,22 @@ func TestAFullJournalBeginsNoLoginOrRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
 		w := newWorld(t, func(c *upstream.Config) { c.Journal = l })
-		l.set(true, nil)
+		l.set(true)
 		w.wantKind(t, as(token.NewSID()), token.Unavailable)
 		w.wantCounts(t, 0, 0, 0)
-		l.set(false, nil)
+		l.set(false)
 		advance(2 * time.Second)
 		w.wantGet(t, as(token.NewSID()), 200)
 		w.wantCounts(t, 1, 0, 0)
 
-		l.set(true, nil)
+		l.set(true)
 		advance(29*time.Minute + 50*time.Second) // due, and not over
 		w.wantGet(t, as(token.NewSID()), 200)
 		w.wantCounts(t, 1, 0, 0)
 		advance(time.Minute)
 		w.wantKind(t, as(token.NewSID()), token.Unavailable)
 		w.wantCounts(t, 1, 0, 0)
-		l.set(false, nil)
+		l.set(false)
 		advance(2 * time.Second)
 		w.wantGet(t, as(token.NewSID()), 200)
 		w.wantCounts(t, 1, 1, 0)
@@ -571,7 +571,7 @@ func TestAFullJournalBeginsNoPassThroughLogin(t *testing.T) {
 		_, err := w.Verify(t.Context(), token.NewSID(), login("alicepass"))
 		wantKind(t, err, token.Unavailable)
 		w.wantCounts(t, 0, 0, 0)
-		l.set(false, nil)
+		l.set(false)
 		w.signIn(t)
 	})
 }
