@@ -224,6 +224,9 @@ func TestWhatCannotBeReplayedStays(t *testing.T) {
 	dead, _ := open(t, dir, k)
 	write(t, dead, "one")
 	write(t, dead, "two")
+	if _, err := dead.file.f.WriteString("record 3 to"); err != nil { // the write it died in
+		t.Fatal(err)
+	}
 	crash(dead)
 	j, _ := open(t, dir, k)
 	left := j.Replay(t.Context(), func(_ context.Context, r Record) error {
@@ -538,8 +541,12 @@ func TestAFileThatFailsIsReplaced(t *testing.T) {
 			k := ring(t, "a")
 			j, _ := open(t, dir, k)
 			write(t, j, "before")
+			old := j.file.path
 			breakIt(j)
 			write(t, j, "after")
+			if j.file.path == old {
+				t.Error("the file that failed is written to")
+			}
 			if got := j.Trouble(); got != "" {
 				t.Errorf("Trouble = %q; want none", got)
 			}
@@ -705,5 +712,30 @@ func BenchmarkAppend(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// Between the opening of a file and its lock another process may have replayed it.
+func TestAFileThatIsGoneOrAnotherOneDoesNotStand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !stands(f, path) {
+		t.Error("the file itself does not stand")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if stands(f, path) {
+		t.Error("a file that is gone stands")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stands(f, path) {
+		t.Error("another file in its place stands")
 	}
 }

@@ -519,6 +519,32 @@ func TestEverySlotIsGivenBack(t *testing.T) {
 	})
 }
 
+// Others went on meanwhile, so the tokens that wait are not offered any more.
+func TestTheSlotOfOvertakenTokensIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, way := &ledger{}, &cut{}
+		w := newWorld(t, func(c *upstream.Config) {
+			way.Memory = c.Store.(*upstreamtest.Memory)
+			c.Store, c.Journal, c.Notices = way, l, &bus{}
+			c.Transport.(*upstreamtest.Fabric).Life = 5 * time.Minute
+		})
+		other := w.twin(t, func(c *upstream.Config) { c.Store, c.Journal = way.Memory, nil })
+		w.wantGet(t, anyone, 200)
+		l.want(t, 0, 1)
+		advance(6 * time.Minute)
+		way.down.Store(true)
+		w.wantGet(t, anyone, 200)
+		l.want(t, 1, 1)
+		advance(leaseOver)
+		other.wantGet(t, anyone, 200) // version 2, as the one that waits
+		l.want(t, 1, 0)
+		advance(5 * time.Minute)
+		other.wantGet(t, anyone, 200) // version 3, of which w hears
+		advance(time.Minute)
+		l.want(t, 0, 0)
+	})
+}
+
 func TestEverySlotOfALoginIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
@@ -561,6 +587,19 @@ func TestAFullJournalBeginsNoLoginOrRenewal(t *testing.T) {
 		advance(2 * time.Second)
 		w.wantGet(t, as(token.NewSID()), 200)
 		w.wantCounts(t, 1, 1, 0)
+	})
+}
+
+func TestAFullJournalHoldsUpNoOtherGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *upstream.Config) { c.Journal = &ledger{full: true} })
+		other := w.twin(t, func(c *upstream.Config) { c.Journal = nil })
+		w.wantKind(t, anyone, token.Unavailable)
+		began := time.Now()
+		other.wantGet(t, anyone, 200)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the other waited %v; want the lease at once", took)
+		}
 	})
 }
 
