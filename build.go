@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/deliver"
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/identity"
+	"github.com/gatehouse-gateway/gatehouse/journal"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/policy"
 	"github.com/gatehouse-gateway/gatehouse/portal"
@@ -50,6 +51,7 @@ type outside struct {
 	factors session.Factors // the users' second factors; nil: those of the users file
 	metrics *metrics.Metrics
 	log     *slog.Logger
+	journal *journal.Journal // nil: there is none
 	// transports stand in for the network towards backends of these names.
 	transports map[string]http.RoundTripper
 }
@@ -60,6 +62,8 @@ type gateway struct {
 	options  proxy.Options // what front was made of
 	sessions *session.Manager
 	backends []*upstream.Backend
+	journal  *journal.Journal // nil: there is none
+	replayed func(context.Context, journal.Record) error
 }
 
 // build makes the parts and puts them together. It asks the store for the
@@ -101,6 +105,7 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 		Edge: b.edge, Recorder: o.metrics, Log: o.log,
 	}
 	g.front = proxy.New(g.options)
+	g.replay(o)
 	return g, nil
 }
 
@@ -228,7 +233,7 @@ func (b *builder) backend(c config.Backend) error {
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Client: client(c), Transport: transport,
 		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Challenges: b.stores.asked, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
 		Notices: b.stores.notices, Limits: limits(c),
-		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static),
+		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static), Journal: b.journaled(),
 	})
 	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
 	b.gateway.backends = append(b.gateway.backends, m.backend)
@@ -398,6 +403,9 @@ func (g *gateway) run(ctx context.Context, log *slog.Logger) {
 	wg.Go(func() { logEnd(ctx, log, "sessions", g.sessions.Run(ctx)) })
 	for _, b := range g.backends {
 		wg.Go(func() { logEnd(ctx, log, "backend", b.Run(ctx)) })
+	}
+	if g.journal != nil {
+		wg.Go(func() { logEnd(ctx, log, "journal", g.journal.Run(ctx, g.replayed)) })
 	}
 	wg.Wait()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/admin"
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/identity"
+	"github.com/gatehouse-gateway/gatehouse/journal"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/proxy"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
@@ -52,6 +53,7 @@ type server struct {
 	log     *slog.Logger
 	metrics *metrics.Metrics
 	users   *identity.Users
+	journal *journal.Journal // nil: there is none
 
 	public, admin net.Listener
 	gateway       atomic.Pointer[gateway]
@@ -108,6 +110,10 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	if err := s.openJournal(); err != nil {
+		return err
+	}
+	defer s.closeJournal()
 	front, ops := s.frontServer(), s.adminServer()
 	failed := make(chan error, 2)
 	go func() { failed <- front.Serve(s.public) }()
@@ -193,7 +199,11 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 	if err := client.Ping(ctx); err != nil {
 		return nil, err
 	}
-	return build(ctx, s.cfg, outside{stores: storesOf(client), users: s.users, metrics: s.metrics, log: s.log})
+	g, err := build(ctx, s.cfg, outside{stores: storesOf(client), users: s.users, metrics: s.metrics, log: s.log, journal: s.journal})
+	if err == nil {
+		g.replayFirst(ctx, s.log)
+	}
+	return g, err
 }
 
 func storesOf(c *redisstore.Client) stores {
@@ -292,6 +302,9 @@ func (s *server) ready() admin.Readiness {
 		if trouble := b.Trouble(); trouble != "" {
 			r.Degraded = append(r.Degraded, "backend "+trouble)
 		}
+	}
+	if trouble := s.journalTrouble(g); trouble != "" {
+		r.Degraded = append(r.Degraded, trouble)
 	}
 	if skew := g.sessions.ClockSkew(); skew.Abs() > maxSkew {
 		r.Degraded = append(r.Degraded, "this clock and the store's differ by "+skew.Round(time.Second).String()+"; set both by NTP")

@@ -27,7 +27,7 @@ type Config struct {
 	PublicURL      *url.URL       // scheme and host that callers use; nil: not told
 	RedisURL       token.Secret   // it may hold a password; zero: the embedded store
 	Secrets        []token.Secret // the one that makes first; empty: draw one
-	DataDir        string         // empty: nothing is kept on disk
+	DataDir        string         // empty: nothing is kept on disk. With the embedded store nothing is either
 	TrustedProxies []netip.Prefix
 	DegradedFor    time.Duration // how long checked sessions are believed while the store is silent
 	Log            Log

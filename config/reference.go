@@ -62,7 +62,7 @@ var docs = []struct{ name, doc string }{
 	{"PAGES_PATH", "The path under which our own pages are."},
 	{"REDIS_URL", "redis://, rediss://, redis+sentinel://master@h1,h2/0 or redis+cluster://h1,h2; without it sessions end with the process."},
 	{"SECRET", "Root secrets of at least 32 bytes, separated by commas, the one in use first; needed with Redis."},
-	{"DATA_DIR", "A folder of the gateway's own; this version keeps nothing there."},
+	{"DATA_DIR", "A folder of the gateway's own, for the journal of backends' new tokens that Redis does not have yet."},
 	{"DEGRADED_FOR", "How long checked sessions are believed while Redis does not answer, at most 10m."},
 	{"ACCESS_TTL", "The life of access tokens; by default the vendor's."},
 	{"REFRESH_TTL", "The life of refresh tokens since their last use; by default the vendor's."},

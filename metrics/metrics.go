@@ -54,6 +54,7 @@ type Metrics struct {
 	sessions  *sessions
 	upstream  *upstream
 	store     *store
+	journal   *journal
 	decisions *counters
 
 	declaring sync.Mutex
@@ -76,6 +77,7 @@ func New(reg *prometheus.Registry, info BuildInfo) *Metrics {
 		sessions: newSessions(f),
 		upstream: newUpstream(f),
 		store:    newStore(f),
+		journal:  newJournal(f),
 		decisions: f.counters("policy_decisions_total",
 			"Decisions on requests, by the policy rule that decided; none: no rule matched.", "rule",
 			"allowed", "denied", "anonymous"),
@@ -107,6 +109,7 @@ func (m *Metrics) Declare(d Declared) {
 	m.decisions.declare(append([]string{noRule}, d.Rules...))
 	m.upstream.declare(d.Backends)
 	m.store.ops.declare(d.StoreOps)
+	m.journal.replays.declare(d.Backends)
 
 	now := setOf(d.Backends)
 	for backend := range *m.backends.Load() {

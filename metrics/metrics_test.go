@@ -84,6 +84,9 @@ func TestEverythingKnownExistsAtZero(t *testing.T) {
 		`gatehouse_upstream_pins_total{backend="fabric",outcome="lost"} 0`,
 		`gatehouse_upstream_wait_seconds_count 0`,
 		`gatehouse_backend_insecure{backend="fabric"} 0`,
+		`gatehouse_journal_records 0`,
+		`gatehouse_journal_replays_total{backend="fabric",outcome="stored"} 0`,
+		`gatehouse_journal_skipped_total{reason="damaged"} 0`,
 		`gatehouse_store_operations_total{op="rotate",outcome="timeout"} 0`,
 		`gatehouse_store_up 0`,
 		`gatehouse_store_embedded 0`,
@@ -115,6 +118,9 @@ func TestEveryRecorderCallShows(t *testing.T) {
 	m.UpstreamReplay("fabric", "held")
 	m.UpstreamPin("fabric", "taken")
 	m.UpstreamWait(2 * time.Second)
+	m.JournalRecords(3)
+	m.JournalReplay("fabric", "superseded")
+	m.JournalSkipped("foreign")
 	m.UpstreamTokenExpiry("fabric", time.UnixMilli(1_700_000_000_500))
 	m.SetInsecureBackend("fabric", true)
 	m.StoreOp("rotate", "error")
@@ -141,6 +147,9 @@ func TestEveryRecorderCallShows(t *testing.T) {
 		`gatehouse_upstream_wait_seconds_bucket{le="2.5"} 1`,
 		`gatehouse_upstream_pins_total{backend="fabric",outcome="taken"} 1`,
 		`gatehouse_upstream_wait_seconds_sum 2`,
+		`gatehouse_journal_records 3`,
+		`gatehouse_journal_replays_total{backend="fabric",outcome="superseded"} 1`,
+		`gatehouse_journal_skipped_total{reason="foreign"} 1`,
 		`gatehouse_upstream_token_expiry_seconds{backend="fabric"} 1.7000000005e+09`,
 		`gatehouse_backend_insecure{backend="fabric"} 1`,
 		`gatehouse_store_operations_total{op="rotate",outcome="error"} 1`,
@@ -157,14 +166,16 @@ func TestEveryRecorderCallShows(t *testing.T) {
 }
 
 // anything calls everything that takes a run-time label value with texts of next and a
-// status: 21 texts.
+// status: 24 texts.
 func anything(m *Metrics, code int, next func() string) {
 	for _, call := range []func(a, b string){
 		m.Login, m.Refresh, m.TokenCheck, m.Decision, m.UpstreamLogin, m.UpstreamRenewal, m.UpstreamReplay, m.UpstreamPin, m.StoreOp,
+		m.JournalReplay,
 	} {
 		call(next(), next())
 	}
 	m.Ended(next())
+	m.JournalSkipped(next())
 	m.UpstreamTokenExpiry(next(), time.Unix(1, 0))
 	rt := m.Route(next(), next())
 	rt.Begin()

@@ -29,6 +29,7 @@ func TestMetricsAreCleanAndExistBeforeTheyCount(t *testing.T) {
 		"gatehouse_sessions_active", "gatehouse_token_checks_total", "gatehouse_policy_decisions_total", "gatehouse_upstream_logins_total",
 		"gatehouse_upstream_renewals_total", "gatehouse_upstream_replays_total", "gatehouse_upstream_wait_seconds_bucket",
 		"gatehouse_store_operations_total", "gatehouse_store_up", "gatehouse_store_embedded", "gatehouse_degraded",
+		"gatehouse_journal_records", "gatehouse_journal_replays_total", "gatehouse_journal_skipped_total",
 	} {
 		if !strings.Contains(before.body, "\n"+name) {
 			t.Errorf("%s does not exist at start", name)

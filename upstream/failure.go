@@ -138,6 +138,7 @@ const (
 	msgEnded       = "The backend has ended this session. Log in again."
 	msgBusy        = "The gateway is still signing in at the backend. Try again."
 	msgFull        = "The gateway has as many sessions open at the backend as it may. Try again later."
+	msgJournal     = "The gateway has no room to keep what the backend would give it now. Try again later."
 	msgStore       = "The gateway could not reach its session store. Try again later."
 )
 

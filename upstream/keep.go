@@ -19,6 +19,7 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 	h := n.h
 	t.version = n.rec.Version + 1
 	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: n.holder, Record: b.names.seal(h.ref, t)}
+	c.Record.Pinned = h.pinned.Load() // the store knows better; the journal does not
 	ans, err := b.commit(*c)
 	if err != nil {
 		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "error", err)
@@ -32,10 +33,17 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 	return b.kept(h, t, ans)
 }
 
+// commit offers new tokens to the store. They are in the journal until it
+// answers.
 func (b *Backend) commit(c Commit) (Answer, error) {
+	b.book.write(c)
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	return b.cfg.Store.Commit(ctx, c)
+	ans, err := b.cfg.Store.Commit(ctx, c)
+	if err == nil {
+		b.book.done(c)
+	}
+	return ans, err
 }
 
 // kept acts on the answer to a commit of t. Tokens that lost to others, or whose
@@ -83,6 +91,7 @@ func (b *Backend) settle(h *held) error {
 	t := h.cur.Load()
 	if t == nil || t.version != c.Record.Version {
 		h.settled(c)
+		b.book.done(*c)
 		return nil
 	}
 	again := *c

@@ -108,6 +108,11 @@ var errDoubt = errors.New("a renewal whose gateway is gone may still be under wa
 
 // leading makes the change that the lease is for, and keeps the lease meanwhile.
 func (b *Backend) leading(n *turn, g *token.Grant) (*tokens, error) {
+	leave, err := b.reserve(n)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	done := make(chan struct{})
 	defer close(done)
 	b.crew.run(func() { b.keepLease(n, done) })

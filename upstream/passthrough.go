@@ -64,6 +64,11 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 	ref := b.refOf(sid)
 	ctx, cancel := detached(b.patience())
 	defer cancel()
+	leave, err := b.room(slotKey{ref: ref})
+	if err != nil {
+		return token.Identity{}, err
+	}
+	defer leave()
 	who := asker{given.Username, given.Realm, clientOf(given.Client).ID}
 	answer, err := b.answering(ctx, who, given.Factor)
 	if err != nil {
@@ -86,9 +91,13 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 	}
 	b.answered(given.Factor)
 	t.version = 1
-	ans, err := b.commit(Commit{Ref: ref, Attempt: rand.Text(), Record: b.names.seal(ref, t), Opening: opening})
+	c := Commit{Ref: ref, Attempt: rand.Text(), Record: b.names.seal(ref, t), Opening: opening}
+	ans, err := b.commit(c)
 	if err != nil || ans.State != Done {
-		b.crew.run(func() { b.discard(t, false) })
+		b.crew.run(func() {
+			b.discard(t, false)
+			b.book.done(c)
+		})
 		return token.Identity{}, unavailable(msgStore, err, 0)
 	}
 	b.adopt(b.client(sid), t)

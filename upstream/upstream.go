@@ -59,6 +59,7 @@ type Config struct {
 	// Challenges is needed in pass-through where the API has second factors.
 	Challenges Challenges
 	Keyring    *seal.Keyring
+	Journal    Journal      // nil: what a backend gave is in memory only until the store has it
 	Recorder   Recorder     // nil: nobody is told
 	Log        *slog.Logger // nil: nothing is logged
 	// LogoutAtDrain says that nobody can use the tokens after this process, so
@@ -131,6 +132,7 @@ type Backend struct {
 	pool     string // the duties of this backend and account
 	with     string // digest of the address and the account, to whose failures a back off belongs
 	names    names
+	book     book
 	known    *identities
 	minted   *minted // nil: none are made
 	alarm    alarm
@@ -156,6 +158,7 @@ func New(c Config) *Backend {
 	if b.rec == nil {
 		b.rec = silent{}
 	}
+	b.book = book{journal: c.Journal, log: b.log, slots: map[slotKey]*slot{}}
 	if c.Keyring != nil {
 		b.names = newNames(c.Keyring, c.Name)
 		b.with = b.names.address(&c)
