@@ -211,7 +211,7 @@ func (s *server) drain(front *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain.Timeout)
 	defer cancel()
 	if g := s.gateway.Load(); g != nil {
-		g.front.CloseStreams()
+		g.front.CloseStreams(proxy.GoingAway)
 	}
 	if err := front.Shutdown(ctx); err != nil {
 		s.log.Warn("requests were cut off at the end of the drain", "error", err)
