@@ -54,6 +54,7 @@ type Metrics struct {
 	sessions  *sessions
 	upstream  *upstream
 	store     *store
+	process   *process
 	decisions *counters
 
 	declaring sync.Mutex
@@ -76,6 +77,7 @@ func New(reg *prometheus.Registry, info BuildInfo) *Metrics {
 		sessions: newSessions(f),
 		upstream: newUpstream(f),
 		store:    newStore(f),
+		process:  newProcess(f),
 		decisions: f.counters("policy_decisions_total",
 			"Decisions on requests, by the policy rule that decided; none: no rule matched.", "rule",
 			"allowed", "denied", "anonymous"),
