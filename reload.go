@@ -173,10 +173,14 @@ func warm(ctx context.Context, g *gateway) error {
 func (r *reloader) failed(outcome string, why []string) {
 	text := strings.Join(why, "; ")
 	r.state.amiss.Store(&text)
-	if text == r.said {
+	said := text
+	if outcome == reloadUnavailable {
+		said = outcome // its text names ports, which differ every time
+	}
+	if said == r.said {
 		return
 	}
-	r.said = text
+	r.said = said
 	r.metrics.Reload(outcome)
 	r.log.Error("the configuration on disk is not taken over; the one in use stays", "outcome", outcome, "faults", why)
 }
@@ -192,7 +196,6 @@ func (r *reloader) mended() {
 
 // tell says what an operator should know of a configuration that was taken over.
 func (r *reloader) tell(cfg *config.Config) {
-	r.aged = 0
 	r.metrics.Reload(reloadOK)
 	r.log.Info("the configuration was taken over")
 	for _, w := range cfg.Warnings {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -193,7 +194,7 @@ func TestEventsThatAreCutEndInOrder(t *testing.T) {
 		r, _ := io.Pipe()
 		s := &stream{ReadCloser: r, plain: tt.plain}
 		s.end(GoingAway)
-		if _, err := s.Read(make([]byte, 1)); err != tt.want {
+		if _, err := s.Read(make([]byte, 1)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: Read = %v; want %v", tt.name, err, tt.want)
 		}
 	}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-gateway/gatehouse/metrics"
+	"github.com/gatehouse-gateway/gatehouse/proxy"
+	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/session/sessiontest"
+)
+
+// bare is a gateway without routes.
+func bare() *gateway {
+	store := sessiontest.NewMemory()
+	return &gateway{
+		sessions: session.NewManager(session.Options{Store: store, Index: store, Throttle: store, Keyring: seal.Random()}),
+		front:    proxy.New(proxy.Options{Recorder: metrics.New(prometheus.NewRegistry(), metrics.BuildInfo{})}),
+	}
+}
+
+func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	f := &fleet{log: log}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if f.enter() != nil {
+		t.Error("somebody entered before there was a gateway")
+	}
+	f.replace(ctx, work(ctx, bare(), log))
+	stop := make(chan struct{})
+	var visitors sync.WaitGroup
+	for range 8 {
+		visitors.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				g := f.enter()
+				select {
+				case <-g.done:
+					t.Error("the gateway has ended")
+				default:
+				}
+				g.visits.leave()
+			}
+		})
+	}
+	for range 200 {
+		f.replace(ctx, work(ctx, bare(), log))
+	}
+	close(stop)
+	visitors.Wait()
+	f.retiring.Wait()
+	if n := len(f.retired); n != 0 {
+		t.Errorf("%d gateways are left over; want none", n)
+	}
+	f.finish(ctx)
+	<-f.current.Load().done
+}
+
+// A request that does not end keeps its gateway, until patience does.
+func TestReplacedGatewayEndsWithItsLastRequest(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	for name, patient := range map[string]bool{"the request ends": true, "patience ends": false} {
+		t.Run(name, func(t *testing.T) {
+			f := &fleet{log: log}
+			life, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			f.replace(life, work(t.Context(), bare(), log))
+			old := f.enter()
+			f.replace(life, work(t.Context(), bare(), log))
+			select {
+			case <-old.done:
+				t.Fatal("it ended under a request")
+			default:
+			}
+			if patient {
+				old.visits.leave()
+			} else {
+				giveUp()
+			}
+			<-old.done
+			f.retiring.Wait()
+			f.finish(life)
+		})
+	}
+}
