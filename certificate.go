@@ -12,7 +12,7 @@ import (
 // certificate reads the front door's certificate; nil if there is none.
 func certificate(c config.TLS) (*tls.Certificate, error) {
 	if c.CertFile == "" {
-		return nil, nil //nolint:nilnil // plain HTTP is no error
+		return nil, nil
 	}
 	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {

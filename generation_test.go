@@ -15,24 +15,25 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/session/sessiontest"
 )
 
-// bare is a gateway without routes.
-func bare() *gateway {
-	store := sessiontest.NewMemory()
-	return &gateway{
-		sessions: session.NewManager(session.Options{Store: store, Index: store, Throttle: store, Keyring: seal.Random()}),
-		front:    proxy.New(proxy.Options{Recorder: metrics.New(prometheus.NewRegistry(), metrics.BuildInfo{})}),
+// bare returns what makes gateways without routes.
+func bare() func() *gateway {
+	store, keys := sessiontest.NewMemory(), seal.Random()
+	front := proxy.New(proxy.Options{Recorder: metrics.New(prometheus.NewRegistry(), metrics.BuildInfo{})})
+	return func() *gateway {
+		m := session.NewManager(session.Options{Store: store, Index: store, Throttle: store, Keyring: keys})
+		return &gateway{sessions: m, front: front}
 	}
 }
 
 func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
+	log, another := slog.New(slog.DiscardHandler), bare()
 	f := &fleet{log: log}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if f.enter() != nil {
 		t.Error("somebody entered before there was a gateway")
 	}
-	f.replace(ctx, work(ctx, bare(), log))
+	f.replace(ctx, work(ctx, another(), log))
 	stop := make(chan struct{})
 	var visitors sync.WaitGroup
 	for range 8 {
@@ -54,7 +55,7 @@ func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
 		})
 	}
 	for range 200 {
-		f.replace(ctx, work(ctx, bare(), log))
+		f.replace(ctx, work(ctx, another(), log))
 	}
 	close(stop)
 	visitors.Wait()
@@ -68,15 +69,15 @@ func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
 
 // A request that does not end keeps its gateway, until patience does.
 func TestReplacedGatewayEndsWithItsLastRequest(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
+	log, another := slog.New(slog.DiscardHandler), bare()
 	for name, patient := range map[string]bool{"the request ends": true, "patience ends": false} {
 		t.Run(name, func(t *testing.T) {
 			f := &fleet{log: log}
 			life, giveUp := context.WithCancel(t.Context())
 			defer giveUp()
-			f.replace(life, work(t.Context(), bare(), log))
+			f.replace(life, work(t.Context(), another(), log))
 			old := f.enter()
-			f.replace(life, work(t.Context(), bare(), log))
+			f.replace(life, work(t.Context(), another(), log))
 			select {
 			case <-old.done:
 				t.Fatal("it ended under a request")

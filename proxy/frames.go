@@ -38,7 +38,7 @@ func (f *frames) next(p []byte) int {
 		return n
 	}
 	take := min(uint64(len(p)-n), f.left)
-	n += int(take) //nolint:gosec // at most len(p)
+	n += int(take)
 	if f.left -= take; f.left == 0 {
 		f.closed = f.closed || f.head[0]&0x0f == opClose
 		f.have = 0
@@ -84,7 +84,7 @@ func (f *frames) payload() uint64 {
 // is the client.
 func closeFrame(why Closing, masked bool) []byte {
 	body := append(binary.BigEndian.AppendUint16(nil, uint16(why)), why.String()...)
-	frame := []byte{0x80 | opClose, byte(len(body))} //nolint:gosec // the reasons are short
+	frame := []byte{0x80 | opClose, byte(len(body))}
 	if !masked {
 		return append(frame, body...)
 	}

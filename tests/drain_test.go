@@ -79,7 +79,7 @@ func TestTerminationUnderLoadFailsNothing(t *testing.T) {
 		atBackend.watch(t.Context(), c)
 		atBackend.open.Wait()
 	}
-	g := start(t, b.account(t).with("DRAIN_DELAY", "1s"))
+	g := start(t, b.account(t).with("DRAIN_DELAY", "2s"))
 	c := g.client(t)
 	p := c.login(t, "alice", userPassword)
 	var atClient closings
@@ -91,10 +91,12 @@ func TestTerminationUnderLoadFailsNothing(t *testing.T) {
 	began := time.Now()
 	g.signal(t, syscall.SIGTERM)
 	eventually(t, time.Second, "not ready", func() bool { return g.readyStatus(t) == http.StatusServiceUnavailable })
-	l.end(t) // as a load balancer does that has seen it
+	seen := l.sent.Load()
+	eventually(t, 2*time.Second, "some more requests come", func() bool { return l.sent.Load() >= seen+50 })
+	l.end(t) // as a load balancer does when it has noticed
 	atClient.want(t, "clients", websocket.StatusGoingAway, streams)
-	if d := time.Since(began); d < time.Second {
-		t.Errorf("streams ended after %v; want the delay of 1s first", d)
+	if d := time.Since(began); d < 2*time.Second {
+		t.Errorf("streams ended after %v; want the delay of 2s first", d)
 	}
 	atBackend.want(t, "the backend", websocket.StatusGoingAway, streams)
 	g.exits(t, 10*time.Second)
