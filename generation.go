@@ -90,16 +90,21 @@ type fleet struct {
 // is none yet. Whoever enters has to leave.
 func (f *fleet) enter() *generation {
 	for {
-		g := f.current.Load()
-		if g == nil {
-			return nil
-		}
-		g.visits.n.Add(1)
-		if f.current.Load() == g {
+		if g := f.current.Load(); g == nil || f.admit(g) {
 			return g
 		}
-		g.visits.leave() // it was replaced meanwhile, and may have been found empty
 	}
+}
+
+// admit counts a request in with g, unless g has been replaced: then it may have
+// been found empty already.
+func (f *fleet) admit(g *generation) bool {
+	g.visits.n.Add(1)
+	if f.current.Load() != g {
+		g.visits.leave()
+		return false
+	}
+	return true
 }
 
 // replace lets next take all requests from now on. The generation before it ends

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -45,6 +46,9 @@ func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
 				default:
 				}
 				g := f.enter()
+				for range 50 { // who got in wrongly sees the end come
+					runtime.Gosched()
+				}
 				select {
 				case <-g.done:
 					t.Error("the gateway has ended")
@@ -65,6 +69,25 @@ func TestRequestsNeverMeetAGatewayThatHasEnded(t *testing.T) {
 	}
 	f.finish(ctx)
 	<-f.current.Load().done
+}
+
+// Between finding a gateway and being counted there, it may be replaced.
+func TestRequestThatComesTooLateIsTurnedToTheNewest(t *testing.T) {
+	log, another := slog.New(slog.DiscardHandler), bare()
+	f := &fleet{log: log}
+	f.replace(t.Context(), work(t.Context(), another(), log))
+	found := f.current.Load()
+	f.replace(t.Context(), work(t.Context(), another(), log))
+	if f.admit(found) {
+		t.Error("a gateway that was replaced lets in")
+	}
+	f.retiring.Wait()
+	if g := f.enter(); g != f.current.Load() {
+		t.Error("the newest one does not let in")
+	} else {
+		g.visits.leave()
+	}
+	f.finish(t.Context())
 }
 
 // A request that does not end keeps its gateway, until patience does.

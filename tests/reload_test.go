@@ -121,15 +121,15 @@ func TestUsersFileIsFollowed(t *testing.T) {
 		text := readFile(t, s["USERS_FILE"])
 		replaceFile(t, s["USERS_FILE"], strings.NewReplacer("{name: alice, id: \"1001\"", "{name: nina, id: \"1009\"").Replace(text))
 	})
-	wantStatus(t, "a user who is gone", c.get(t, snapshots, alice.access), http.StatusUnauthorized)
-	wantStatus(t, "a user who stays", c.get(t, snapshots, rita.access), http.StatusOK)
-	wantStatus(t, "login of a user who is gone", c.must(t, loginRequest("alice", userPassword)), http.StatusUnauthorized)
-	c.login(t, "nina", userPassword)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
 	if got := closeStatus(ctx, stream); got != websocket.StatusPolicyViolation {
 		t.Errorf("the stream of a user who is gone ends with %d; want 1008 within 5s", got)
 	}
+	wantStatus(t, "a user who is gone", c.get(t, snapshots, alice.access), http.StatusUnauthorized)
+	wantStatus(t, "a user who stays", c.get(t, snapshots, rita.access), http.StatusOK)
+	wantStatus(t, "login of a user who is gone", c.must(t, loginRequest("alice", userPassword)), http.StatusUnauthorized)
+	c.login(t, "nina", userPassword)
 }
 
 const ruledFile = `backends:
