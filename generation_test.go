@@ -80,6 +80,7 @@ func TestRequestThatComesTooLateIsTurnedToTheNewest(t *testing.T) {
 	f.replace(t.Context(), work(t.Context(), another(), log))
 	if f.admit(found) {
 		t.Error("a gateway that was replaced lets in")
+		found.visits.leave()
 	}
 	f.retiring.Wait()
 	if g := f.enter(); g != f.current.Load() {
