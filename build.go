@@ -46,12 +46,14 @@ type stores struct {
 
 // outside is what a gateway is given that its configuration does not hold.
 type outside struct {
-	stores  stores
-	users   *identity.Users // nil: there are none
-	factors session.Factors // the users' second factors; nil: those of the users file
-	metrics *metrics.Metrics
-	log     *slog.Logger
-	journal *journal.Journal // nil: there is none
+	stores    stores
+	users     *identity.Users   // nil: there are none
+	directory session.Directory // the users there are now, once others have taken their place; nil: users
+	factors   session.Factors   // the users' second factors; nil: those of the users file
+	drawn     *seal.Keyring     // where no secret is configured; nil: one is drawn
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+	journal   *journal.Journal // nil: there is none
 	// transports stand in for the network towards backends of these names.
 	transports map[string]http.RoundTripper
 }
@@ -64,12 +66,14 @@ type gateway struct {
 	backends []*upstream.Backend
 	journal  *journal.Journal // nil: there is none
 	replayed func(context.Context, journal.Record) error
+	links    []*http.Transport // to the backends
+	declare  func()            // makes the names of the configuration known to metrics
 }
 
 // build makes the parts and puts them together. It asks the store for the
 // signing keys, so it fails while the store cannot be asked.
 func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error) {
-	ring, err := keyring(cfg)
+	ring, err := keyring(cfg, o.drawn)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +103,13 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	o.metrics.Declare(declared(routes, rules))
+	g.declare = func() {
+		o.metrics.Declare(declared(routes, rules))
+		for _, c := range cfg.Backends {
+			o.metrics.SetInsecureBackend(c.Name, c.Insecure)
+		}
+	}
+	g.declare()
 	g.options = proxy.Options{
 		Routes: routes, Sessions: g.sessions, Policy: rules, Pages: b.portal, Keys: proxy.KeySet{Path: cfg.PagesPath + "/jwks.json", JWKS: keys.JWKS},
 		Edge: b.edge, Recorder: o.metrics, Log: o.log,
@@ -123,11 +133,16 @@ func (g *gateway) alone(route string) *proxy.Proxy {
 	return proxy.New(o)
 }
 
-func keyring(cfg *config.Config) (*seal.Keyring, error) {
-	if len(cfg.Secrets) == 0 {
-		return seal.Random(), nil
+// keyring is that of the configured secrets. Without any, one that is drawn lasts
+// for the process.
+func keyring(cfg *config.Config, drawn *seal.Keyring) (*seal.Keyring, error) {
+	switch {
+	case len(cfg.Secrets) > 0:
+		return seal.New(cfg.Secrets)
+	case drawn != nil:
+		return drawn, nil
 	}
-	return seal.New(cfg.Secrets)
+	return seal.Random(), nil
 }
 
 // rules compiles the policy; none configured means signed-in users, every path.
@@ -152,6 +167,9 @@ func sessionOptions(cfg *config.Config, o outside, ring *seal.Keyring) (session.
 		return opts, nil
 	}
 	opts.Directory = o.users
+	if o.directory != nil {
+		opts.Directory = o.directory
+	}
 	if opts.Factors == nil {
 		c, err := courier(cfg.SecondFactor)
 		if err != nil {
@@ -235,7 +253,6 @@ func (b *builder) backend(c config.Backend) error {
 		Notices: b.stores.notices, Limits: limits(c),
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static), Journal: b.journaled(),
 	})
-	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
 	b.gateway.backends = append(b.gateway.backends, m.backend)
 	b.made[c.Name] = m
 	return nil
@@ -245,9 +262,14 @@ func (b *builder) transport(c config.Backend) (http.RoundTripper, error) {
 	if t, ok := b.transports[c.Name]; ok {
 		return t, nil
 	}
-	return upstream.NewTransport(upstream.TransportConfig{
+	t, err := upstream.NewTransport(upstream.TransportConfig{
 		CAFile: c.CAFile, ServerName: c.ServerName, InsecureSkipVerify: c.Insecure, HeaderTimeout: c.HeaderTimeout,
 	})
+	if err != nil {
+		return nil, err
+	}
+	b.gateway.links = append(b.gateway.links, t)
+	return t, nil
 }
 
 func account(a *config.Account) *upstream.Account {
@@ -416,12 +438,32 @@ func logEnd(ctx context.Context, log *slog.Logger, part string, err error) {
 	}
 }
 
-// drain ends the backend sessions that nobody can use afterwards.
+// drain has the backends finish what is under way, and ends those sessions there
+// that nobody can use afterwards.
 func (g *gateway) drain(ctx context.Context, log *slog.Logger) {
+	g.leave(log, func(b *upstream.Backend) error { return b.Drain(ctx) })
+}
+
+// retire has the backends finish what is under way, for another gateway that
+// goes on with their sessions.
+func (g *gateway) retire(ctx context.Context, log *slog.Logger) {
+	g.leave(log, func(b *upstream.Backend) error { return b.Retire(ctx) })
+}
+
+// leave does what has to be done at all backends at once: one that hangs must
+// not take the time of the others.
+func (g *gateway) leave(log *slog.Logger, do func(*upstream.Backend) error) {
+	var wg sync.WaitGroup
 	for _, b := range g.backends {
-		if err := b.Drain(ctx); err != nil {
-			log.Warn("a backend was not left in good order", "error", err)
-		}
+		wg.Go(func() {
+			if err := do(b); err != nil {
+				log.Warn("a backend was not left in good order", "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, t := range g.links {
+		t.CloseIdleConnections()
 	}
 }
 

@@ -42,7 +42,8 @@ func runDemo(ctx context.Context, _ []string, std streams) error {
 		return err
 	}
 	s := newServer(cfg, log)
-	if s.users, err = demoUsers(demo.Users()); err != nil {
+	users, err := demoUsers(demo.Users())
+	if err != nil {
 		return err
 	}
 	if err := s.listen(ctx); err != nil {
@@ -61,15 +62,15 @@ func runDemo(ctx context.Context, _ []string, std streams) error {
 		at.Port = "http://localhost:" + portOf(l.Addr())
 	}
 	s.whenReady = func() error { return demo.WriteTable(std.out, places) }
-	return s.serve(ctx)
+	return s.serve(ctx, users)
 }
 
 // alone answers with the one route of that name whatever the host, once the
 // gateway is built.
 func (s *server) alone(route string) http.Handler {
-	front := sync.OnceValue(func() http.Handler { return s.gateway.Load().alone(route) })
+	front := sync.OnceValue(func() http.Handler { return s.fleet.current.Load().alone(route) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.gateway.Load() == nil {
+		if s.fleet.current.Load() == nil {
 			http.Error(w, "the gateway is not ready", http.StatusServiceUnavailable)
 			return
 		}

@@ -8,24 +8,31 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/gatehouse-gateway/gatehouse/admin"
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/journal"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/proxy"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
+	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
 // runServe is the gateway in earnest.
 func runServe(ctx context.Context, _ []string, std streams) error {
-	cfg, err := load()
+	hangups := make(chan os.Signal, 1) // taken from the start on: one must not end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	cfg, files, err := loadFiles()
 	if err != nil {
 		return err
 	}
@@ -41,38 +48,98 @@ func runServe(ctx context.Context, _ []string, std streams) error {
 		log.Info("no policy is configured: signed-in users may make every call")
 	}
 	s := newServer(cfg, log)
+	s.files, s.hangups = files, hangups
+	users, err := s.lasting.users(cfg)
+	if err != nil {
+		return err
+	}
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	return s.serve(ctx)
+	return s.serve(ctx, users)
 }
 
-// server is the process around a gateway: listeners, readiness, drain.
+// server is the process around the gateways: listeners, readiness, reload, drain.
 type server struct {
-	cfg     *config.Config
+	cfg     *config.Config // as it was at the start
+	files   config.Files   // that it was read from; nil: no files, so nothing is reloaded
 	log     *slog.Logger
 	metrics *metrics.Metrics
-	users   *identity.Users
-	journal *journal.Journal // nil: there is none
+	lasting lasting
+	client  *redisstore.Client
 
 	public, admin net.Listener
-	gateway       atomic.Pointer[gateway]
-	waiting       atomic.Pointer[string] // what the start waits for; nil: nothing
-	draining      atomic.Bool
+	hangups       <-chan os.Signal // each asks for a reload
+	fleet         fleet
+	swapped       swapped
+	state         state
 	whenReady     func() error // called once; nil: nothing to do
 }
 
+// lasting is what lasts for the process, whatever the configuration says.
+type lasting struct {
+	hasher *identity.Hasher
+	drawn  *seal.Keyring // where no secret is configured
+	// journal keeps tokens of backends until the store has them; nil: there is none.
+	journal *journal.Journal
+}
+
+// swapped is what a reload puts another in the place of, beside the gateway.
+type swapped struct {
+	directory directory
+	cert      atomic.Pointer[tls.Certificate] // nil: the front door speaks plain HTTP
+	ops       atomic.Pointer[operators]
+}
+
+// directory is the users of the newest configuration. Gateways that it replaced
+// ask it too, so that whoever is gone is gone for streams that go on.
+type directory struct{ atomic.Pointer[identity.Users] }
+
+// Current implements session.Directory.
+func (d *directory) Current(id string) (token.Identity, bool) {
+	if users := d.Load(); users != nil {
+		return users.Current(id)
+	}
+	return token.Identity{}, false
+}
+
+// operators is the handler of the admin port and the token that it asks for.
+type operators struct {
+	http.Handler
+	token token.Secret
+}
+
+// state is what /readyz tells besides the gateway's own.
+type state struct {
+	waiting  atomic.Pointer[string] // what the start waits for; nil: nothing
+	amiss    atomic.Pointer[string] // why what the files hold is not in use; nil: it is
+	draining atomic.Bool
+}
+
 func newServer(cfg *config.Config, log *slog.Logger) *server {
-	return &server{cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo())}
+	return &server{
+		cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo()), fleet: fleet{log: log},
+		lasting: lasting{hasher: identity.NewHasher(0, 0), drawn: seal.Random()},
+	}
+}
+
+// users reads the users file; nil if there is none.
+func (l lasting) users(cfg *config.Config) (*identity.Users, error) {
+	if cfg.UsersFile == "" {
+		return nil, nil
+	}
+	users, err := identity.LoadUsers(cfg.UsersFile)
+	if err != nil {
+		return nil, err
+	}
+	return users.WithHasher(l.hasher), nil
 }
 
 // listen opens both ports, so that a port that is taken ends the start at once.
 func (s *server) listen(ctx context.Context) error {
-	var err error
-	if s.cfg.UsersFile != "" {
-		if s.users, err = identity.LoadUsers(s.cfg.UsersFile); err != nil {
-			return err
-		}
+	cert, err := certificate(s.cfg.TLS)
+	if err != nil {
+		return err
 	}
 	if s.public, err = listen(ctx, "GATEHOUSE_LISTEN", s.cfg.Listen); err != nil {
 		return err
@@ -81,16 +148,10 @@ func (s *server) listen(ctx context.Context) error {
 		_ = s.public.Close()
 		return err
 	}
-	if s.cfg.TLS.CertFile == "" {
-		return nil
+	if cert != nil {
+		s.swapped.cert.Store(cert)
+		s.public = tls.NewListener(s.public, s.tlsConfig())
 	}
-	cert, err := tls.LoadX509KeyPair(s.cfg.TLS.CertFile, s.cfg.TLS.KeyFile)
-	if err != nil {
-		return fmt.Errorf("GATEHOUSE_TLS_CERT_FILE, GATEHOUSE_TLS_KEY_FILE: %w", err)
-	}
-	s.public = tls.NewListener(s.public, &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-	})
 	return nil
 }
 
@@ -104,41 +165,43 @@ func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 
 // serve answers from now on: not ready until the store was asked, and ready
 // until ctx ends; then it drains.
-func (s *server) serve(ctx context.Context) error {
-	client, err := s.openStore()
-	if err != nil {
+func (s *server) serve(ctx context.Context, users *identity.Users) error {
+	var err error
+	if s.client, err = s.openStore(); err != nil {
 		return err
 	}
-	defer client.Close()
+	defer s.client.Close()
 	if err := s.openJournal(); err != nil {
 		return err
 	}
 	defer s.closeJournal()
-	front, ops := s.frontServer(), s.adminServer()
+	s.operate(s.cfg)
+	front, ops := s.frontServer(), httpServer(http.HandlerFunc(s.ops), s.log)
 	failed := make(chan error, 2)
 	go func() { failed <- front.Serve(s.public) }()
 	go func() { failed <- ops.Serve(s.admin) }()
 	s.log.Info("listening", "address", s.public.Addr().String(), "admin", s.admin.Addr().String(), "version", version)
 
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	done := make(chan struct{})
-	starting, abandon := context.WithCancel(ctx)
+	life, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	up, abandon := context.WithCancel(ctx)
 	defer abandon()
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if g := s.start(starting, client); g != nil {
-			g.run(background, s.log)
-		}
+		s.live(up, life, users)
 	}()
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
+	s.state.draining.Store(true)
 	abandon()
-	s.drain(front)
-	stop()
+	if err == nil {
+		s.linger()
+	}
 	<-done
+	s.drain(front, giveUp)
 	_ = ops.Close()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
@@ -146,125 +209,36 @@ func (s *server) serve(ctx context.Context) error {
 	return err
 }
 
-func (s *server) openStore() (*redisstore.Client, error) {
-	embedded := s.cfg.RedisURL.IsZero()
-	s.metrics.SetEmbedded(embedded)
-	if embedded {
-		return redisstore.OpenEmbedded(s.metrics, s.log)
-	}
-	return redisstore.Open(redisstore.Options{URL: s.cfg.RedisURL.Reveal(), Recorder: s.metrics, Log: s.log})
-}
-
-// start asks the store until it answers, then builds the gateway and lets
-// requests in. It returns nil if ctx ends first.
-func (s *server) start(ctx context.Context, client *redisstore.Client) *gateway {
-	said := ""
-	for {
-		g, err := s.tryStart(ctx, client)
-		if err == nil {
-			for _, finding := range client.Check(ctx) {
-				s.log.Warn(finding)
-			}
-			s.metrics.Active(g.sessions.Active)
-			s.metrics.Degraded(func() bool { return len(s.ready().Degraded) > 0 })
-			s.gateway.Store(g)
-			s.waiting.Store(nil)
-			s.log.Info("ready")
-			s.tellReady()
-			return g
-		}
-		if msg := err.Error(); msg != said {
-			said = msg
-			s.waiting.Store(&msg)
-			s.log.Error("not ready, trying again every second", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-func (s *server) tellReady() {
-	if s.whenReady == nil {
+// live starts the gateway and then follows its configuration until ctx ends.
+// What it starts lives on until life ends, or is ended.
+func (s *server) live(ctx, life context.Context, users *identity.Users) {
+	begin := func(g *gateway) *generation { return work(life, g, s.log) }
+	g := s.start(ctx, users)
+	if g == nil {
 		return
 	}
-	if err := s.whenReady(); err != nil {
-		s.log.Error("ready, but could not say so", "error", err)
+	first := begin(g)
+	s.fleet.replace(life, first)
+	s.install(reading{cfg: s.cfg, users: users, cert: s.swapped.cert.Load(), generation: first})
+	s.state.waiting.Store(nil)
+	s.log.Info("ready")
+	s.tellReady()
+	if s.files == nil {
+		return
 	}
-}
-
-func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gateway, error) {
-	if err := client.Ping(ctx); err != nil {
-		return nil, err
+	r := &reloader{
+		server: s, begin: begin, replace: func(g *generation) { s.fleet.replace(life, g) },
+		cfg: s.cfg, inUse: s.files, seen: s.files,
 	}
-	g, err := build(ctx, s.cfg, outside{stores: storesOf(client), users: s.users, metrics: s.metrics, log: s.log, journal: s.journal})
-	if err == nil {
-		g.replayFirst(ctx, s.log)
-	}
-	return g, err
-}
-
-func storesOf(c *redisstore.Client) stores {
-	sessions, backends, factors, feed := c.Sessions(), c.Backends(), c.Factors(), c.Feed()
-	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: feed, notices: feed,
-		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
-	}
-}
-
-// drain lets requests under way finish and leaves backends in good order.
-func (s *server) drain(front *http.Server) {
-	s.draining.Store(true)
-	s.log.Info("draining", "timeout", s.cfg.Drain.Timeout.String())
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain.Timeout)
-	defer cancel()
-	if g := s.gateway.Load(); g != nil {
-		g.front.CloseStreams()
-	}
-	if err := front.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were cut off at the end of the drain", "error", err)
-		_ = front.Close()
-	}
-	if g := s.gateway.Load(); g != nil { // a start under way may have come to its end meanwhile
-		g.drain(ctx, s.log)
-	}
+	r.run(ctx, s.hangups)
 }
 
 func (s *server) frontServer() *http.Server {
 	return httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g := s.gateway.Load()
-		if g == nil {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "the gateway is not ready; /readyz on its admin address says why", http.StatusServiceUnavailable)
-			return
+		if s.state.draining.Load() && r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Connection", "close") // in HTTP/2 the server makes it a GOAWAY
 		}
-		g.front.ServeHTTP(w, r)
-	}), s.log)
-}
-
-func (s *server) adminServer() *http.Server {
-	return httpServer(admin.New(admin.Options{
-		Ready: s.ready, Metrics: s.metrics.Handler(), Token: s.cfg.AdminToken, Audit: admin.LogAuditor{Log: s.log},
-		Sessions: func() admin.Sessions {
-			if g := s.gateway.Load(); g != nil {
-				return g.sessions
-			}
-			return nil
-		},
-		Backends: func() admin.Backends {
-			if g := s.gateway.Load(); g != nil {
-				return g
-			}
-			return nil
-		},
-		Challenges: func() admin.Challenges {
-			if g := s.gateway.Load(); g != nil {
-				return g.sessions
-			}
-			return nil
-		},
+		s.fleet.ServeHTTP(w, r)
 	}), s.log)
 }
 
@@ -275,39 +249,4 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second,
 		MaxHeaderBytes: proxy.MaxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-// maxSkew is how far this clock may be from the store's before lives are judged
-// wrong.
-const maxSkew = 5 * time.Second
-
-// ready is what /readyz says.
-func (s *server) ready() admin.Readiness {
-	if s.draining.Load() {
-		return admin.Readiness{Waiting: []string{"draining"}}
-	}
-	g := s.gateway.Load()
-	if g == nil {
-		why := "starting"
-		if w := s.waiting.Load(); w != nil {
-			why = *w
-		}
-		return admin.Readiness{Waiting: []string{why}}
-	}
-	r := admin.Readiness{Ready: true}
-	if g.sessions.Degraded() {
-		r.Degraded = append(r.Degraded, "the store cannot be asked, or its events do not come in")
-	}
-	for _, b := range g.backends {
-		if trouble := b.Trouble(); trouble != "" {
-			r.Degraded = append(r.Degraded, "backend "+trouble)
-		}
-	}
-	if trouble := s.journalTrouble(g); trouble != "" {
-		r.Degraded = append(r.Degraded, trouble)
-	}
-	if skew := g.sessions.ClockSkew(); skew.Abs() > maxSkew {
-		r.Degraded = append(r.Degraded, "this clock and the store's differ by "+skew.Round(time.Second).String()+"; set both by NTP")
-	}
-	return r
 }

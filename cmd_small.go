@@ -20,7 +20,22 @@ import (
 
 // load reads the configuration; its faults are one error, a line each.
 func load() (*config.Config, error) {
-	cfg, faults := config.Load(os.Environ())
+	cfg, _, err := loadFiles()
+	return cfg, err
+}
+
+// loadFiles is load and says which files it read.
+func loadFiles() (*config.Config, config.Files, error) {
+	cfg, files, faults := read()
+	if len(faults) > 0 {
+		return nil, files, &usageError{"the configuration has " + count(len(faults), "fault") + "\n" + faults.Error()}
+	}
+	return cfg, files, nil
+}
+
+// read reads the configuration, or all that is wrong with it.
+func read() (*config.Config, config.Files, config.Faults) {
+	cfg, files, faults := config.Read(os.Environ())
 	if cfg != nil && !cfg.RedisURL.IsZero() {
 		if err := redisstore.CheckURL(cfg.RedisURL.Reveal()); err != nil {
 			faults = append(faults, config.Fault{Place: "GATEHOUSE_REDIS_URL", Msg: strings.TrimPrefix(err.Error(), "redisstore: bad Redis URL: ")})
@@ -32,9 +47,9 @@ func load() (*config.Config, error) {
 		})
 	}
 	if len(faults) > 0 {
-		return nil, &usageError{"the configuration has " + count(len(faults), "fault") + "\n" + faults.Error()}
+		return nil, files, faults
 	}
-	return cfg, nil
+	return cfg, files, nil
 }
 
 func count(n int, noun string) string {

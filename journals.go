@@ -20,17 +20,17 @@ func (s *server) openJournal() error {
 	if s.cfg.DataDir == "" || s.cfg.RedisURL.IsZero() {
 		return nil
 	}
-	ring, err := keyring(s.cfg)
+	ring, err := keyring(s.cfg, s.lasting.drawn)
 	if err != nil {
 		return err
 	}
-	s.journal = journal.Open(journal.Options{Dir: s.cfg.DataDir, Keyring: ring, Recorder: s.metrics, Log: s.log})
+	s.lasting.journal = journal.Open(journal.Options{Dir: s.cfg.DataDir, Keyring: ring, Recorder: s.metrics, Log: s.log})
 	return nil
 }
 
 func (s *server) closeJournal() {
-	if s.journal != nil {
-		s.journal.Close()
+	if s.lasting.journal != nil {
+		s.lasting.journal.Close()
 	}
 }
 
@@ -41,10 +41,10 @@ func (s *server) journalTrouble(g *gateway) string {
 	switch {
 	case s.cfg.RedisURL.IsZero() || !g.journals():
 		return ""
-	case s.journal == nil:
+	case s.lasting.journal == nil:
 		return "there is no journal" + loss + "; set GATEHOUSE_DATA_DIR to a folder that the gateway may write to"
 	}
-	if trouble := s.journal.Trouble(); trouble != "" {
+	if trouble := s.lasting.journal.Trouble(); trouble != "" {
 		return "the journal does not work" + loss + "; " + trouble
 	}
 	return ""

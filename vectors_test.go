@@ -61,7 +61,7 @@ const vectorSecret = "a secret of the vector tests, long enough for a key"
 // warmKeys makes the signing key once for all vectors.
 func warmKeys(t *testing.T, keys session.KeyStore) {
 	t.Helper()
-	ring, err := keyring(&config.Config{Secrets: []token.Secret{token.NewSecret(vectorSecret)}})
+	ring, err := keyring(&config.Config{Secrets: []token.Secret{token.NewSecret(vectorSecret)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

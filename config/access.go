@@ -40,7 +40,7 @@ func (l *loader) users() {
 		return
 	}
 	l.cfg.UsersFile = inEnv
-	users, err := identity.LoadUsers(inEnv)
+	users, err := identity.ReadUsers(inEnv, l.usersFile)
 	if err != nil {
 		l.userFaults(place, inEnv, err)
 		return

@@ -35,7 +35,8 @@ type Config struct {
 	PagesPath      string // "/.gatehouse", without a trailing slash
 	Tokens         Tokens // what routes that say nothing get
 	Drain          Drain
-	UsersFile      string // empty: no users of our own
+	ReloadEvery    time.Duration // how often files are looked at for changes; 0: never
+	UsersFile      string        // empty: no users of our own
 	SecondFactor   SecondFactor
 	Clients        []Client // OAuth clients, for the APIs that know some
 	Backends       []Backend
@@ -56,6 +57,7 @@ type TLS struct{ CertFile, KeyFile string }
 
 // Drain says how the process ends.
 type Drain struct {
+	Delay   time.Duration // how long requests are still taken while /readyz says no
 	Timeout time.Duration // how long requests under way may take
 	// LogoutBackends logs out of backends at the end, where nobody can use the
 	// sessions afterwards.

@@ -91,8 +91,8 @@ func TestTwoVariablesAreEnough(t *testing.T) {
 	got := mustLoad(t, backendVars("PATH=/bin", "GATEHOUSE_PUBLIC_URL=", "GATEHOUSE_NO_SUCH=")...)
 	want := &config.Config{
 		Listen: ":8080", AdminListen: "127.0.0.1:9090", DegradedFor: time.Minute, PagesPath: "/.gatehouse",
-		Log:      config.Log{Level: slog.LevelInfo, Format: "json"},
-		Drain:    config.Drain{Timeout: 25 * time.Second},
+		Log:   config.Log{Level: slog.LevelInfo, Format: "json"},
+		Drain: config.Drain{Delay: 5 * time.Second, Timeout: 25 * time.Second}, ReloadEvery: 5 * time.Second,
 		Tokens:   config.Tokens{RefreshGrace: 10 * time.Second},
 		Backends: []config.Backend{{Name: "backend", URL: mustURL("https://fabric.example.com"), Speak: "ipfabric/7.0", HeaderTimeout: 2 * time.Minute}},
 		Routes: []config.Route{{
@@ -185,7 +185,7 @@ func TestGoodFile(t *testing.T) {
 		"GATEHOUSE_ADMIN_TOKEN=adm-0123456789ab", "GATEHOUSE_PUBLIC_URL=https://gate.example.com/", "GATEHOUSE_REDIS_URL_FILE=redis",
 		"GATEHOUSE_SECRET_FILE=secrets", "GATEHOUSE_DATA_DIR=.", "GATEHOUSE_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.7",
 		"GATEHOUSE_DEGRADED_FOR=0s", "GATEHOUSE_LOG_LEVEL=DEBUG", "GATEHOUSE_LOG_FORMAT=text", "GATEHOUSE_TLS_CERT_FILE=ca.pem",
-		"GATEHOUSE_TLS_KEY_FILE=key.pem", "GATEHOUSE_PAGES_PATH=/gate/", "GATEHOUSE_ACCESS_TTL=10m", "GATEHOUSE_DRAIN_TIMEOUT=5s",
+		"GATEHOUSE_TLS_KEY_FILE=key.pem", "GATEHOUSE_PAGES_PATH=/gate/", "GATEHOUSE_ACCESS_TTL=10m", "GATEHOUSE_DRAIN_TIMEOUT=5s", "GATEHOUSE_DRAIN_DELAY=1m", "GATEHOUSE_RELOAD_EVERY=1s",
 		"GATEHOUSE_LOGOUT_AT_DRAIN=true", "GATEHOUSE_ON_REUSE=refuse",
 	)
 	base := config.Tokens{AccessTTL: 10 * time.Minute, RefreshGrace: 10 * time.Second, RefuseReuse: true}
@@ -198,7 +198,7 @@ func TestGoodFile(t *testing.T) {
 		Log:            config.Log{Level: slog.LevelDebug, Format: "text"},
 		TLS:            config.TLS{CertFile: "ca.pem", KeyFile: "key.pem"},
 		PagesPath:      "/gate", Tokens: base, UsersFile: "users.yaml", HasPolicy: true,
-		Drain: config.Drain{Timeout: 5 * time.Second, LogoutBackends: true},
+		Drain: config.Drain{Delay: time.Minute, Timeout: 5 * time.Second, LogoutBackends: true}, ReloadEvery: time.Second,
 		Backends: []config.Backend{
 			{
 				Name: "fabric", URL: mustURL("https://ipf.example.net/base"), Speak: "ipfabric/7.0", CAFile: "ca.pem", ServerName: "ipf.internal",
@@ -340,8 +340,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 49 {
-		t.Errorf("%d variables are told; want 49", len(told))
+	if len(told) != 51 {
+		t.Errorf("%d variables are told; want 51", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)
@@ -399,6 +399,13 @@ func TestLimits(t *testing.T) {
 		{name: "degraded for over 10m", vars: []string{"GATEHOUSE_DEGRADED_FOR=601s"}},
 		{name: "drain of 10m", vars: []string{"GATEHOUSE_DRAIN_TIMEOUT=10m"}, ok: true},
 		{name: "drain of over 10m", vars: []string{"GATEHOUSE_DRAIN_TIMEOUT=601s"}},
+		{name: "drain delay of 10m", vars: []string{"GATEHOUSE_DRAIN_DELAY=10m"}, ok: true},
+		{name: "drain delay of over 10m", vars: []string{"GATEHOUSE_DRAIN_DELAY=601s"}},
+		{name: "no look at files", vars: []string{"GATEHOUSE_RELOAD_EVERY=0"}, ok: true},
+		{name: "a look every 100ms", vars: []string{"GATEHOUSE_RELOAD_EVERY=100ms"}, ok: true},
+		{name: "a look every 99ms", vars: []string{"GATEHOUSE_RELOAD_EVERY=99ms"}},
+		{name: "a look every hour", vars: []string{"GATEHOUSE_RELOAD_EVERY=1h"}, ok: true},
+		{name: "a look every hour and more", vars: []string{"GATEHOUSE_RELOAD_EVERY=3601s"}},
 		{name: "life of 400 days", vars: []string{"GATEHOUSE_REFRESH_TTL=9600h"}, ok: true},
 		{name: "life of over 400 days", vars: []string{"GATEHOUSE_REFRESH_TTL=9600h1s"}},
 		{name: "port 65535", vars: []string{"GATEHOUSE_LISTEN=:65535"}, ok: true},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -16,6 +17,7 @@ type loader struct {
 	environ map[string]string // without empty ones
 	vars    variables
 	file    *file
+	files   Files // that were read, or should have been
 }
 
 // Load reads the configuration from the environment, as os.Environ gives it, and
@@ -23,6 +25,13 @@ type loader struct {
 // them, there is no Config. Relative paths in the file are relative to its own
 // folder. Load reads files and touches nothing else.
 func Load(environ []string) (*Config, Faults) {
+	c, _, faults := Read(environ)
+	return c, faults
+}
+
+// Read is Load and also says, with faults or without, from which files it read
+// or tried to read.
+func Read(environ []string) (*Config, Files, Faults) {
 	l := &loader{}
 	l.readVariables(environ)
 	l.readYAML()
@@ -36,10 +45,10 @@ func Load(environ []string) (*Config, Faults) {
 	l.secondFactor()
 	l.users()
 	if len(l.faults) > 0 {
-		return nil, l.faults
+		return nil, l.files, l.faults
 	}
 	l.warn()
-	return &l.cfg, nil
+	return &l.cfg, l.files, nil
 }
 
 func (l *loader) fault(place, msg, remedy string) {
@@ -54,6 +63,8 @@ func (l *loader) process() {
 	c.RedisURL = l.redisURL(v.RedisURL)
 	c.Secrets = l.secrets(v.Secret)
 	c.DegradedFor = l.duration(prefix+"DEGRADED_FOR", v.DegradedFor, 0, maxDegraded)
+	c.ReloadEvery = l.reloadEvery(v.ReloadEvery)
+	c.Drain.Delay = l.duration(prefix+"DRAIN_DELAY", v.DrainDelay, 0, maxDrain)
 	c.Drain.Timeout = l.duration(prefix+"DRAIN_TIMEOUT", v.DrainTimeout, 0, maxDrain)
 	c.Drain.LogoutBackends = l.boolean(prefix+"LOGOUT_AT_DRAIN", v.LogoutBackends)
 	if err := c.Log.Level.UnmarshalText([]byte(v.LogLevel)); err != nil {
@@ -61,6 +72,16 @@ func (l *loader) process() {
 	}
 	c.Log.Format = l.oneOf(prefix+"LOG_FORMAT", v.LogFormat, "json", "text")
 	l.folder(prefix+"DATA_DIR", v.DataDir)
+}
+
+// reloadEvery reads how often files are looked at: they are read each time.
+func (l *loader) reloadEvery(text string) time.Duration {
+	const place = prefix + "RELOAD_EVERY"
+	d := l.duration(place, text, 0, maxReloadEvery)
+	if d != 0 && d < minReloadEvery {
+		l.fault(place, text+" is too often", "take 100ms or more; 0 looks at no file")
+	}
+	return d
 }
 
 // frontDoor reads what concerns the listeners.

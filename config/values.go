@@ -22,8 +22,12 @@ const (
 	maxDegraded   = 10 * time.Minute
 	maxDrain      = 10 * time.Minute
 	maxHeaderWait = time.Hour
-	maxTTL        = 400 * 24 * time.Hour // whoever wants more wants 0, never, where the vendor has it
-	maxLength     = 4096                 // of a refresh token: it travels in a cookie
+
+	minReloadEvery = 100 * time.Millisecond
+	maxReloadEvery = time.Hour
+
+	maxTTL    = 400 * 24 * time.Hour // whoever wants more wants 0, never, where the vendor has it
+	maxLength = 4096                 // of a refresh token: it travels in a cookie
 )
 
 // duration reads a time like "90s" or "12h". Empty gives 0 and no fault.

@@ -34,6 +34,8 @@ type processVars struct {
 	DegradedFor    string       `env:"DEGRADED_FOR" envDefault:"60s"`
 	LogLevel       string       `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat      string       `env:"LOG_FORMAT" envDefault:"json"`
+	ReloadEvery    string       `env:"RELOAD_EVERY" envDefault:"5s"`
+	DrainDelay     string       `env:"DRAIN_DELAY" envDefault:"5s"`
 	DrainTimeout   string       `env:"DRAIN_TIMEOUT" envDefault:"25s"`
 	LogoutBackends string       `env:"LOGOUT_AT_DRAIN" envDefault:"false"`
 }

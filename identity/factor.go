@@ -50,7 +50,7 @@ func overlap(a, b []string) bool {
 }
 
 // newFactor returns nil for a user without one.
-func newFactor(u User, dir string) (*factor, []string) {
+func newFactor(u User, dir folder) (*factor, []string) {
 	var msgs []string
 	if slices.ContainsFunc(u.AllowWithoutFactor, func(s string) bool { return !isWord(s) }) {
 		msgs = append(msgs, "allow_without_factor must be words without spaces")
@@ -98,14 +98,14 @@ func (f *factor) check(noSeed bool) []string {
 }
 
 // seed reads the seed of a user; zero without an error if he has none.
-func (s *SecondFactor) seed(name, dir string) (token.Seed, error) {
+func (s *SecondFactor) seed(name string, dir folder) (token.Seed, error) {
 	text := s.TOTPSecret.Reveal()
 	if s.TOTPSecretFile != "" {
 		path := s.TOTPSecretFile
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
+			path = filepath.Join(dir.dir, path)
 		}
-		b, err := readFile(path)
+		b, err := dir.read(path)
 		if err != nil {
 			return token.Seed{}, fmt.Errorf("totp_secret_file %s cannot be read: %w", path, cause(err))
 		}

@@ -33,12 +33,16 @@ func (e *FileError) Error() string {
 // LoadUsers reads a users file: YAML, either a list of users or a map with that
 // list under "users". The error joins everything that is wrong with the file,
 // each a *FileError; a file that cannot be read is an *fs.PathError instead.
-func LoadUsers(path string) (*Users, error) {
-	text, err := readFile(path)
+func LoadUsers(path string) (*Users, error) { return ReadUsers(path, readFile) }
+
+// ReadUsers is LoadUsers with another way to read files: the users file and
+// those that it names. Errors of read are handed on.
+func ReadUsers(path string, read func(path string) ([]byte, error)) (*Users, error) {
+	text, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	users, faults := parseUsers(text, filepath.Dir(path))
+	users, faults := parseUsers(text, folder{filepath.Dir(path), read})
 	errs := make([]error, len(faults))
 	for i := range faults {
 		faults[i].Path = path
@@ -48,6 +52,12 @@ func LoadUsers(path string) (*Users, error) {
 		return nil, errors.Join(errs...)
 	}
 	return users, nil
+}
+
+// folder is what the files that a users file names are relative to.
+type folder struct {
+	dir  string
+	read func(path string) ([]byte, error)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -63,7 +73,7 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-func parseUsers(text []byte, dir string) (*Users, []FileError) {
+func parseUsers(text []byte, dir folder) (*Users, []FileError) {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil, []FileError{{Msg: "the file is empty"}}
 	}

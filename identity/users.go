@@ -69,7 +69,7 @@ type Users struct {
 // NewUsers returns the given users, or an error that joins everything that is
 // wrong with them, one error each. They hash on a Hasher of their own.
 func NewUsers(list []User) (*Users, error) {
-	u, faults := build(list, "")
+	u, faults := build(list, folder{read: readFile})
 	errs := make([]error, len(faults))
 	for i, f := range faults {
 		errs[i] = fmt.Errorf("identity: %s", f.text(list))
@@ -164,9 +164,8 @@ func (f fault) text(list []User) string {
 	return fmt.Sprintf("user #%d %q: %s", f.index+1, list[f.index].Name, f.msg)
 }
 
-// build makes users of a list. dir is the folder that names of files are
-// relative to.
-func build(list []User, dir string) (*Users, []fault) {
+// build makes users of a list. dir is what names of files are relative to.
+func build(list []User, dir folder) (*Users, []fault) {
 	u := &Users{byName: map[string]*entry{}, byID: map[string]*entry{}, hasher: NewHasher(0, 0)}
 	var faults []fault
 	if len(list) == 0 {
@@ -198,7 +197,7 @@ func (u *Users) add(e *entry) []string {
 	return msgs
 }
 
-func newEntry(u User, dir string) (*entry, []string) {
+func newEntry(u User, dir folder) (*entry, []string) {
 	msgs := checkUser(u)
 	second, wrong := newFactor(u, dir)
 	msgs = append(msgs, wrong...)

@@ -65,6 +65,7 @@ func docs(t *testing.T) []byte {
 		StoreOps: []string{"<op>"},
 	})
 	m.UpstreamTokenExpiry("<backend>", time.Unix(1, 0))
+	m.CertificateExpiry(time.Unix(1, 0))
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ type Metrics struct {
 	upstream  *upstream
 	store     *store
 	journal   *journal
+	process   *process
 	decisions *counters
 
 	declaring sync.Mutex
@@ -78,6 +79,7 @@ func New(reg *prometheus.Registry, info BuildInfo) *Metrics {
 		upstream: newUpstream(f),
 		store:    newStore(f),
 		journal:  newJournal(f),
+		process:  newProcess(f),
 		decisions: f.counters("policy_decisions_total",
 			"Decisions on requests, by the policy rule that decided; none: no rule matched.", "rule",
 			"allowed", "denied", "anonymous"),

@@ -91,6 +91,9 @@ func TestEverythingKnownExistsAtZero(t *testing.T) {
 		`gatehouse_store_up 0`,
 		`gatehouse_store_embedded 0`,
 		`gatehouse_degraded 0`,
+		`gatehouse_config_reloads_total{outcome="ok"} 0`,
+		`gatehouse_config_reloads_total{outcome="refused"} 0`,
+		`gatehouse_config_reloads_total{outcome="unavailable"} 0`,
 		`gatehouse_revocation_lag_seconds_count 0`,
 		`gatehouse_build_info{goversion="go1.26",revision="abc",version="1.2.3"} 1`,
 	} {
@@ -126,6 +129,8 @@ func TestEveryRecorderCallShows(t *testing.T) {
 	m.StoreOp("rotate", "error")
 	m.StoreUp(true)
 	m.SetEmbedded(true)
+	m.Reload("refused")
+	m.CertificateExpiry(time.Unix(1_700_000_000, 0))
 	m.Degraded(func() bool { return true })
 	for _, want := range []string{
 		`gatehouse_http_requests_total{backend="fabric",code="2xx",method="GET",route="ipf.example.com/"} 1`,
@@ -156,6 +161,8 @@ func TestEveryRecorderCallShows(t *testing.T) {
 		`gatehouse_store_up 1`,
 		`gatehouse_store_embedded 1`,
 		`gatehouse_degraded 1`,
+		`gatehouse_config_reloads_total{outcome="refused"} 1`,
+		`gatehouse_tls_certificate_expiry_seconds 1.7e+09`,
 	} {
 		wantSample(t, m, want)
 	}

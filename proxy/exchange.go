@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -107,15 +109,25 @@ func (p *Proxy) logLine(x *exchange, d time.Duration) {
 	p.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// recorder remembers what was answered. http.ResponseController finds Flush and
-// Hijack through Unwrap.
+// recorder remembers what was answered. http.ResponseController finds Flush
+// through Unwrap.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	tunnel *tunnel // that takes over the connection; nil: none does
 }
 
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil && w.tunnel != nil {
+		conn = w.tunnel.take(conn)
+	}
+	return conn, rw, err
+}
 
 func (w *recorder) WriteHeader(code int) {
 	if w.status == 0 && (code >= 200 || code == http.StatusSwitchingProtocols) {

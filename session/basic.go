@@ -121,7 +121,7 @@ func (m *Manager) openBasic(ctx context.Context, iss *Issuer, key string, g toke
 	}
 	m.o.Recorder.Opened()
 	if iss.Backend != nil {
-		m.house.later(due{at: rec.Ends, sid: rec.SID, backend: iss.Backend})
+		m.house.later(due{at: rec.Ends, sid: rec.SID, source: iss.Source, backend: iss.Backend})
 	}
 	l, belief, err := m.learn(ctx, rec.SID, 0)
 	if err != nil {

@@ -37,6 +37,7 @@ type house struct {
 type due struct {
 	at      time.Time
 	sid     token.SID
+	source  string // the identity source of the session
 	backend Backend
 }
 

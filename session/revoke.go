@@ -37,7 +37,7 @@ func (m *Manager) Logout(ctx context.Context, iss *Issuer, sid token.SID) error 
 		m.o.Recorder.Ended(reasonLogout)
 		m.close(ctx, &rec)
 		if iss.Backend != nil {
-			m.house.later(due{at: rec.AccessEnds, sid: sid, backend: iss.Backend})
+			m.house.later(due{at: rec.AccessEnds, sid: sid, source: iss.Source, backend: iss.Backend})
 		}
 	}
 	return nil

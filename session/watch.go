@@ -11,7 +11,7 @@ import (
 
 // watchEvery is how often the store is asked about watched sessions, so that
 // one which expires is noticed as well as one which is revoked.
-const watchEvery = 5 * time.Second
+const watchEvery = 3 * time.Second
 
 // watches holds who wants to know of the end of a session: streams outlive the
 // check at their beginning. The zero value is empty.
@@ -20,7 +20,7 @@ type watches struct {
 	m  map[token.SID]map[*func()]struct{} // guarded by mu
 }
 
-// Watch has ended called once when the session ends, at most five seconds
+// Watch has ended called once when the session ends, at most three seconds
 // later. ended must not block. stop ends the watch and may be called at any
 // time, also more than once.
 func (m *Manager) Watch(sid token.SID, ended func()) (stop func()) {

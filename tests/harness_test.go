@@ -163,7 +163,8 @@ func launch(t testing.TB, s settings) *gateway {
 
 func launchBinary(t testing.TB, bin string, s settings) *gateway {
 	t.Helper()
-	defaults := settings{"LISTEN": freeAddress(t), "ADMIN_LISTEN": freeAddress(t)}
+	// Nobody in front of a test's gateway has to notice that it drains.
+	defaults := settings{"LISTEN": freeAddress(t), "ADMIN_LISTEN": freeAddress(t), "DRAIN_DELAY": "0s"}
 	for k, v := range s {
 		defaults[k] = v
 	}

@@ -21,6 +21,7 @@ const rootSecret = "black-box-root-secret-0123456789abcdef"
 // realRedis is a redis-server of the test's own, with AOF and a password.
 type realRedis struct {
 	Addr, Password string
+	process        *os.Process
 }
 
 // startRedis runs a redis-server in an empty folder.
@@ -48,9 +49,18 @@ func (r *realRedis) run(t testing.TB, bin string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	r.process = cmd.Process
 	t.Cleanup(func() { _ = cmd.Wait() }) // ended by a signal
 	rdb := r.client(t)
 	eventually(t, 10*time.Second, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
+}
+
+// signal stops redis-server (SIGSTOP), or lets it go on (SIGCONT).
+func (r *realRedis) signal(t testing.TB, sig os.Signal) {
+	t.Helper()
+	if err := r.process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // client returns a connection pool to it.

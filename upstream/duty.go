@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 )
 
@@ -147,6 +148,22 @@ func (b *Backend) excuse(owner string) {
 	if err := b.cfg.Duties.Remove(ctx, b.cfg.Name, b.pool, owner); err != nil {
 		b.log.Warn("a duty is left to be found empty", "error", err)
 	}
+}
+
+// Retire waits for what the Backend has under way, for one that another Backend
+// over the same store takes over from: renewals, logouts, and tokens that the
+// store has not taken yet, which it is offered once more when ctx ends. It is
+// called when no request will come any more. The error is the context's, when
+// there was not time enough.
+func (b *Backend) Retire(ctx context.Context) error {
+	err := b.crew.wait(ctx)
+	if err == nil {
+		return nil
+	}
+	last, cancel := detached(2 * storeTimeout)
+	defer cancel()
+	b.drain.Do(func() { close(b.draining) })
+	return errors.Join(err, b.crew.wait(last))
 }
 
 // Drain ends what the Backend has under way: it waits for renewals and logouts,

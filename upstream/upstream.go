@@ -136,7 +136,7 @@ type Backend struct {
 	known    *identities
 	minted   *minted // nil: none are made
 	alarm    alarm
-	draining chan struct{} // closed by Drain
+	draining chan struct{} // closed by Retire and Drain
 	drain    sync.Once     // closes draining
 
 	coded   atomic.Int64 // the last time step whose code was sent
