@@ -111,7 +111,7 @@ func (r *Roll) Starting(ctx context.Context, prefix string, limit int) ([]token.
 	pattern := sessionPattern(prefix)
 	var mu sync.Mutex
 	var found []token.SID // guarded by mu
-	scan := func(ctx context.Context, one redis.Cmdable) error {
+	scan := func(ctx context.Context, _ string, one redis.Cmdable) error {
 		for cursor := uint64(0); ; {
 			keys, next, err := one.Scan(ctx, cursor, pattern, scanChunk).Result()
 			r.c.record("session_scan", err)
@@ -127,13 +127,7 @@ func (r *Roll) Starting(ctx context.Context, prefix string, limit int) ([]token.
 			}
 		}
 	}
-	var err error
-	if cluster, ok := r.c.rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error { return scan(ctx, one) })
-	} else {
-		err = scan(ctx, r.c.rdb)
-	}
-	if err != nil {
+	if err := r.c.eachPrimary(ctx, scan); err != nil {
 		return nil, fail("find", err)
 	}
 	return found, nil

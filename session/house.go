@@ -40,10 +40,11 @@ type due struct {
 	backend Backend
 }
 
+// ending is an end to say again: of a session, or of all that a user had.
 type ending struct {
-	at     time.Time
-	sid    token.SID
-	reason string
+	Revocation
+
+	at time.Time
 }
 
 func newHouse() *house { return &house{moved: map[token.SID]Record{}} }
@@ -62,12 +63,15 @@ func (h *house) used(r *Record) {
 	}
 }
 
-func (h *house) revoked(sid token.SID, reason string) {
+// revoked notes an end. Of too many it keeps the last ones, which a failover is
+// the most likely to lose.
+func (h *house) revoked(r Revocation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.ends) < maxNotes {
-		h.ends = append(h.ends, ending{time.Now(), sid, reason})
+	if len(h.ends) >= maxNotes {
+		h.ends = h.ends[1:]
 	}
+	h.ends = append(h.ends, ending{r, time.Now()})
 }
 
 // takeDue removes and returns what is due at now.
@@ -138,12 +142,14 @@ func (m *Manager) sayAgain(ctx context.Context) {
 	}
 	m.house.reassert.Store(false)
 	for _, e := range ends {
-		_, err := m.revoke(ctx, Revocation{SID: e.sid, Reason: e.reason})
+		_, err := m.revoke(ctx, e.Revocation)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			m.house.reassert.Store(true)
 			return
 		}
-		m.announce(ctx, e.sid, e.reason)
+		if !e.KeepAccess {
+			m.announce(ctx, e.SID, e.Reason)
+		}
 	}
 }
 

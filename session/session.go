@@ -157,4 +157,8 @@ var (
 	ErrNotFound = errors.New("session: not found")
 	// ErrExists says that Create met another session under the same id.
 	ErrExists = errors.New("session: id is taken")
+	// ErrRefused is wrapped by the error of a store that answered and would not do
+	// this one thing, because it is full or takes no changes. To callers that is
+	// a store which could not be asked, but other questions are worth asking.
+	ErrRefused = errors.New("session: the store refused")
 )
