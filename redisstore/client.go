@@ -62,9 +62,12 @@ type Client struct {
 	rdb   redis.UniversalClient
 	rec   Recorder
 	log   *slog.Logger
-	stop  func()       // ends the embedded store; nil for a real one
+	stop  func() // ends the embedded store; nil for a real one
+	lines *lines
 	down  atomic.Bool  // as last told to the log
 	clock atomic.Int64 // of the server when it took the last ping that came back, Unix ms; 0: unknown
+
+	toldNewer atomic.Int64 // when the log last told of records of a newer release, Unix ns
 }
 
 // Times that the steps of a call to Redis may take. A stalled Redis must cost a
@@ -110,9 +113,11 @@ func newClient(u *redis.UniversalOptions, rec Recorder, log *slog.Logger) *Clien
 	}
 	u.ContextTimeoutEnabled = true // off, a call waits for Redis beyond its context
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	l := &lines{open: map[*line]struct{}{}}
+	u.Dialer = l.dialer(u.TLSConfig)
 	rdb := redis.NewUniversalClient(u)
 	rdb.AddHook(bounded{})
-	return &Client{rdb: rdb, rec: rec, log: log}
+	return &Client{rdb: rdb, rec: rec, log: log, lines: l}
 }
 
 // Close closes the connections, and ends the embedded store with all it holds.

@@ -1,4 +1,5 @@
--- Ends a session and leaves a tombstone, or only closes it for refreshing.
+-- Ends a session and leaves a tombstone, or only closes it for refreshing. It does
+-- so whatever release wrote the record: an end must not wait for an upgrade.
 --
 -- KEYS[1]  the session's hash
 -- ARGV     1 attempt  2 reason  3 '1' to keep the access tokens, unless the
@@ -14,7 +15,7 @@ local keep = ARGV[3] == '1'
 local h = {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do h[flat[i]] = flat[i + 1] end
-if not h.g then return {} end
+if #flat == 0 then return {} end
 
 local function before()
   local r = {}
@@ -33,7 +34,7 @@ if h.rv or (h.cl and keep) then return before() end
 
 local function int(n) return string.format('%.0f', n) end
 local done, keepTill
-local access = tonumber(h.ae)
+local access = tonumber(h.ae or '0')
 if keep and now < access then
   done = redis.pcall('HSET', KEYS[1], 'cl', '1', 'ra', ARGV[1], 'e', int(math.min(tonumber(h.e), now)))
   keepTill = access + CLOSED_KEEP

@@ -5,7 +5,6 @@ import (
 	_ "embed" // the scripts
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -50,17 +49,6 @@ var (
 	_ session.Index = (*Sessions)(nil)
 )
 
-// errReply says that a script answered something that is not ours: another
-// version of the program, or somebody else's key.
-var errReply = errors.New("unexpected reply")
-
-// fixed is what of a record never changes, as JSON in the field d.
-type fixed struct {
-	Origin   session.Origin     `json:"origin"`
-	Identity token.Identity     `json:"identity"`
-	API      *session.TokenData `json:"api,omitempty"`
-}
-
 // Create implements session.Store.
 func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Record, l session.Life) (session.Record, error) {
 	data, err := json.Marshal(fixed{r.Origin, r.Identity, r.API})
@@ -68,7 +56,7 @@ func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Reco
 		return session.Record{}, fail("create", err)
 	}
 	reply, err := s.c.eval(ctx, "session_create", createScript, []string{sessionKey(r.SID)}, string(a), data, r.Origin.Client,
-		r.Generation, l.Idle.Milliseconds(), l.Access.Milliseconds(), l.Keep.Milliseconds()).Slice()
+		r.Generation, l.Idle.Milliseconds(), l.Access.Milliseconds(), l.Keep.Milliseconds(), recordVersion, r.SID.String()).Slice()
 	if err != nil {
 		return session.Record{}, fail("create", err)
 	}
@@ -78,7 +66,7 @@ func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Reco
 	if reply[0] == "exists" {
 		return session.Record{}, session.ErrExists
 	}
-	return parseRecord("create", r.SID, reply[2:])
+	return s.c.parseRecord("create", r.SID, reply[2:])
 }
 
 // Lookup implements session.Store.
@@ -91,14 +79,14 @@ func (s *Sessions) Lookup(ctx context.Context, sid token.SID) (session.Record, e
 	if len(h) == 0 {
 		return session.Record{}, session.ErrNotFound
 	}
-	return readRecord("lookup", sid, h)
+	return s.c.readRecord("lookup", sid, h)
 }
 
 // Rotate implements session.Store.
 func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rotation) (session.Turn, error) {
 	reply, err := s.c.eval(ctx, "session_rotate", rotateScript, []string{sessionKey(r.SID)}, string(a), r.Presented, r.Client,
 		flag(r.Rotates), r.Grace.Milliseconds(), flag(r.RefuseReuse),
-		r.Life.Idle.Milliseconds(), r.Life.Access.Milliseconds(), r.Life.Keep.Milliseconds()).Slice()
+		r.Life.Idle.Milliseconds(), r.Life.Access.Milliseconds(), r.Life.Keep.Milliseconds(), recordVersion, r.SID.String()).Slice()
 	if err != nil {
 		return session.Turn{}, fail("rotate", err)
 	}
@@ -112,11 +100,14 @@ func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rota
 	if !ok0 || !ok1 || !ok2 || !ok3 {
 		return session.Turn{}, fail("rotate", errReply)
 	}
+	if outcome == "newer" {
+		return session.Turn{}, fail("rotate", s.c.tellNewer(r.SID))
+	}
 	t := session.Turn{Outcome: session.Outcome(outcome), Now: time.UnixMilli(now)}
 	if len(reply) == 4 {
 		return t, nil
 	}
-	if t.Record, err = parseRecord("rotate", r.SID, reply[4:]); err != nil {
+	if t.Record, err = s.c.parseRecord("rotate", r.SID, reply[4:]); err != nil {
 		return session.Turn{}, err
 	}
 	t.Record.Generation, t.Record.Made = uint32(generation), time.UnixMilli(made)
@@ -126,17 +117,19 @@ func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rota
 // Touch implements session.Store.
 func (s *Sessions) Touch(ctx context.Context, a session.Attempt, u session.Use) error {
 	n, err := s.c.eval(ctx, "session_touch", touchScript, []string{sessionKey(u.SID)}, string(a),
-		u.Idle.Milliseconds(), u.Keep.Milliseconds(), u.Uses).Int()
-	if err != nil {
+		u.Idle.Milliseconds(), u.Keep.Milliseconds(), u.Uses, recordVersion).Int()
+	switch {
+	case err != nil:
 		return fail("touch", err)
-	}
-	if n == 0 {
+	case n < 0:
+		return fail("touch", s.c.tellNewer(u.SID))
+	case n == 0:
 		return session.ErrNotFound
 	}
 	return nil
 }
 
-// Revoke implements session.Store.
+// Revoke implements session.Store. It ends a session of any version.
 func (s *Sessions) Revoke(ctx context.Context, a session.Attempt, r session.Revocation) (session.Record, error) {
 	reply, err := s.c.eval(ctx, "session_revoke", revokeScript, []string{sessionKey(r.SID)}, string(a), r.Reason, flag(r.KeepAccess)).Slice()
 	if err != nil {
@@ -145,7 +138,11 @@ func (s *Sessions) Revoke(ctx context.Context, a session.Attempt, r session.Revo
 	if len(reply) == 0 {
 		return session.Record{}, session.ErrNotFound
 	}
-	return parseRecord("revoke", r.SID, reply)
+	rec, err := s.c.parseRecord("revoke", r.SID, reply)
+	if errors.Is(err, errNewer) { // it has ended; what it was only the other release can tell
+		return session.Record{}, session.ErrNotFound
+	}
+	return rec, err
 }
 
 func flag(b bool) string {
@@ -153,65 +150,6 @@ func flag(b bool) string {
 		return "1"
 	}
 	return "0"
-}
-
-// parseRecord reads field, value, field, value.
-func parseRecord(op string, sid token.SID, flat []any) (session.Record, error) {
-	h := make(map[string]string, len(flat)/2)
-	for i := 0; i+1 < len(flat); i += 2 {
-		k, ok1 := flat[i].(string)
-		v, ok2 := flat[i+1].(string)
-		if !ok1 || !ok2 {
-			return session.Record{}, fail(op, errReply)
-		}
-		h[k] = v
-	}
-	return readRecord(op, sid, h)
-}
-
-// readRecord reads the fields that session_create.lua lists.
-func readRecord(op string, sid token.SID, h map[string]string) (session.Record, error) {
-	var f fixed
-	if err := json.Unmarshal([]byte(h["d"]), &f); err != nil {
-		return session.Record{}, fail(op, fmt.Errorf("record of %s: %w", sid.Short(), err))
-	}
-	n := numbers{h: h}
-	r := session.Record{
-		SID: sid, Origin: f.Origin, Identity: f.Identity, API: f.API,
-		Generation: uint32(n.read("g")), Made: n.time("m"), Ends: n.time("e"), AccessEnds: n.time("ae"),
-		Revoked: h["rv"], Closed: h["cl"] != "", LastUsed: n.time("u"), Uses: n.read("n"),
-	}
-	if n.bad != "" {
-		return session.Record{}, fail(op, fmt.Errorf("record of %s: field %s is no number", sid.Short(), n.bad))
-	}
-	return r, nil
-}
-
-// numbers reads fields of a hash and keeps the name of one that is no number.
-type numbers struct {
-	h   map[string]string
-	bad string
-}
-
-// read returns 0 for a field that is not there.
-func (n *numbers) read(field string) int64 {
-	text, ok := n.h[field]
-	if !ok {
-		return 0
-	}
-	v, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		n.bad = field
-	}
-	return v
-}
-
-func (n *numbers) time(field string) time.Time {
-	ms := n.read(field)
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
 }
 
 // Add implements session.Index.
