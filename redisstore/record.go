@@ -60,7 +60,7 @@ func (c *Client) readRecord(op string, sid token.SID, h map[string]string) (sess
 	case errors.Is(err, errNewer):
 		err = c.tellNewer(sid)
 	case errors.Is(err, errMixed):
-		c.log.Error("Redis answered about another session than was asked for; all connections are closed and made anew", "session", sid.Short())
+		c.log.Error("redis answered about another session than was asked for; all connections are closed and made anew", "session", sid.Short())
 		c.lines.hangUp()
 	}
 	return session.Record{}, fail(op, fmt.Errorf("record of %s: %w", sid.Short(), err))
