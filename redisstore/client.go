@@ -34,7 +34,7 @@ type Recorder interface {
 func Ops() []string {
 	return []string{
 		"session_create", "session_read", "session_rotate", "session_touch", "session_revoke",
-		"index_add", "index_list", "index_remove",
+		"index_add", "index_outdate", "index_list", "index_remove",
 		"roll_enlist", "roll_owners", "session_scan", "throttle_allow", "throttle_fail", "keys_load", "keys_settle",
 		"code_put", "code_find", "code_take",
 		"factor_issue", "factor_withdraw", "factor_try", "push_open", "push_read", "push_list", "push_settle", "push_close",

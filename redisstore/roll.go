@@ -84,14 +84,18 @@ func (r *Roll) chunk(ctx context.Context, within *redis.ZRangeBy) (texts []strin
 	if err != nil || len(texts) == 0 {
 		return nil, nil, rollFail(err)
 	}
-	ends, err := r.c.rdb.ZMScore(ctx, rollEnds, texts...).Result()
+	var ends *redis.FloatSliceCmd
+	var now *redis.TimeCmd
+	_, err = r.c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		ends, now = p.ZMScore(ctx, rollEnds, texts...), p.Time(ctx)
+		return nil
+	})
 	r.c.record("roll_owners", err)
 	if err != nil {
 		return nil, nil, rollFail(err)
 	}
-	now := float64(time.Now().UnixMilli())
-	for _, end := range ends {
-		alive = append(alive, end > now)
+	for _, end := range ends.Val() {
+		alive = append(alive, int64(end) > now.Val().UnixMilli())
 	}
 	return texts, alive, nil
 }

@@ -5,7 +5,6 @@ import (
 	_ "embed" // the scripts
 	"encoding/json"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,12 +28,17 @@ var revokeText string
 //go:embed index_add.lua
 var indexAddText string
 
+//go:embed index_outdate.lua
+var indexOutdateText string
+
 var (
 	createScript   = redis.NewScript(createText)
 	rotateScript   = redis.NewScript(rotateText)
 	touchScript    = redis.NewScript(touchText)
 	revokeScript   = redis.NewScript(revokeText)
 	indexAddScript = redis.NewScript(indexAddText)
+
+	indexOutdateScript = redis.NewScript(indexOutdateText)
 )
 
 // Sessions keeps sessions, and the lists of them, in Redis. It is safe for
@@ -154,21 +158,47 @@ func flag(b bool) string {
 
 // Add implements session.Index.
 func (s *Sessions) Add(ctx context.Context, owner string, m session.Member, limit int) ([]token.SID, error) {
-	over, err := s.c.eval(ctx, "index_add", indexAddScript, []string{usedKey(owner), endKey(owner)},
-		m.SID.String(), m.End.UnixMilli(), limit).StringSlice()
-	if err != nil {
+	over, err := s.c.eval(ctx, "index_add", indexAddScript, []string{usedKey(owner), endKey(owner), epochKey(owner)},
+		m.SID.String(), m.End.UnixMilli(), limit, unixMillis(m.Proved)).StringSlice()
+	switch {
+	case err != nil:
 		return nil, fail("index", err)
+	case len(over) == 1 && over[0] == "outdated":
+		return nil, session.ErrOutdated
 	}
 	return parseSIDs(over)
 }
 
+// keepEpoch is how long an epoch is kept: longer than anything lasts that a
+// session is made of, and than most sessions that no list has.
+const keepEpoch = 400 * 24 * time.Hour
+
+// Outdate implements session.Index.
+func (s *Sessions) Outdate(ctx context.Context, owner string, at time.Time) (time.Time, error) {
+	ms, err := s.c.eval(ctx, "index_outdate", indexOutdateScript, []string{epochKey(owner)}, unixMillis(at), keepEpoch.Milliseconds()).Int64()
+	if err != nil {
+		return time.Time{}, fail("outdate", err)
+	}
+	return time.UnixMilli(ms), nil
+}
+
+// unixMillis is Unix milliseconds, 0 for the zero time.
+func unixMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
 // List implements session.Index.
 func (s *Sessions) List(ctx context.Context, owner string) ([]token.SID, error) {
-	var used, alive *redis.StringSliceCmd
-	now := strconv.FormatInt(time.Now().UnixMilli(), 10)
+	var used *redis.StringSliceCmd
+	var alive *redis.ZSliceCmd
+	var now *redis.TimeCmd
 	_, err := s.c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		used = p.ZRange(ctx, usedKey(owner), 0, -1)
-		alive = p.ZRangeByScore(ctx, endKey(owner), &redis.ZRangeBy{Min: "(" + now, Max: "+inf"})
+		alive = p.ZRangeWithScores(ctx, endKey(owner), 0, -1)
+		now = p.Time(ctx)
 		return nil
 	})
 	s.c.record("index_list", err)
@@ -176,8 +206,9 @@ func (s *Sessions) List(ctx context.Context, owner string) ([]token.SID, error) 
 		return nil, fail("list", err)
 	}
 	ends := make(map[string]bool, len(alive.Val()))
-	for _, sid := range alive.Val() {
-		ends[sid] = true
+	for _, m := range alive.Val() {
+		sid, _ := m.Member.(string)
+		ends[sid] = int64(m.Score) > now.Val().UnixMilli()
 	}
 	var texts []string
 	for _, sid := range used.Val() {

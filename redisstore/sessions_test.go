@@ -23,7 +23,7 @@ import (
 
 // ownScripts are those behind session's stores.
 var ownScripts = []*redis.Script{
-	createScript, rotateScript, touchScript, revokeScript, indexAddScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
+	createScript, rotateScript, touchScript, revokeScript, indexAddScript, indexOutdateScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
 	factorIssueScript, factorWithdrawScript, factorTryScript, pushOpenScript, pushSettleScript, pushCloseScript,
 }
 

@@ -95,9 +95,9 @@ func (c *contact) alive(now int64, skew time.Duration) {
 }
 
 // ask makes one call to the store behind the breaker. It is detached from the
-// client: one who hangs up must not leave a change half told. ErrNotFound and
-// ErrExists are answers; any other failure becomes Unavailable. ErrRefused does
-// too, but a store that cannot be written to can still be read.
+// client: one who hangs up must not leave a change half told. ErrNotFound,
+// ErrExists and ErrOutdated are answers; any other failure becomes Unavailable.
+// ErrRefused does too, but a store that cannot be written to can still be read.
 func (m *Manager) ask(ctx context.Context, what string, call func(context.Context) error) error {
 	if !m.breaker.allow(time.Now()) {
 		return unavailable(errLeftAlone)
@@ -110,7 +110,7 @@ func (m *Manager) tell(ctx context.Context, what string, call func(context.Conte
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	err := call(ctx)
-	answer := err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists)
+	answer := err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrOutdated)
 	spoke := answer || errors.Is(err, ErrRefused)
 	m.breaker.report(!spoke)
 	if spoke {

@@ -44,7 +44,9 @@ type due struct {
 type ending struct {
 	Revocation
 
-	at time.Time
+	owner string    // whose epoch began; empty: a session ended
+	epoch time.Time // when it did
+	at    time.Time
 }
 
 func newHouse() *house { return &house{moved: map[token.SID]Record{}} }
@@ -65,13 +67,16 @@ func (h *house) used(r *Record) {
 
 // revoked notes an end. Of too many it keeps the last ones, which a failover is
 // the most likely to lose.
-func (h *house) revoked(r Revocation) {
+func (h *house) revoked(r Revocation) { h.note(ending{Revocation: r}) }
+
+func (h *house) note(e ending) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.ends) >= maxNotes {
 		h.ends = h.ends[1:]
 	}
-	h.ends = append(h.ends, ending{r, time.Now()})
+	e.at = time.Now()
+	h.ends = append(h.ends, e)
 }
 
 // takeDue removes and returns what is due at now.
@@ -142,6 +147,13 @@ func (m *Manager) sayAgain(ctx context.Context) {
 	}
 	m.house.reassert.Store(false)
 	for _, e := range ends {
+		if e.owner != "" {
+			if _, err := m.outdate(ctx, e.owner, e.epoch); err != nil {
+				m.house.reassert.Store(true)
+				return
+			}
+			continue
+		}
 		_, err := m.revoke(ctx, e.Revocation)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			m.house.reassert.Store(true)
@@ -255,9 +267,15 @@ func (m *Manager) noteMoved(ctx context.Context) {
 			continue
 		}
 		err := m.ask(ctx, "index", func(ctx context.Context) error {
-			_, err := m.o.Index.Add(ctx, ownerOf(&rec), Member{SID: sid, End: rec.End()}, 0)
+			_, err := m.o.Index.Add(ctx, ownerOf(&rec), Member{SID: sid, End: rec.End(), Proved: rec.Origin.Proved}, 0)
 			return err
 		})
+		if errors.Is(err, ErrOutdated) { // it was in no list when all of them were ended
+			err = m.End(ctx, sid, reasonRevoked)
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
 			err = m.enlist(ctx, &rec, rec.End())
 		}
