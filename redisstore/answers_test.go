@@ -60,6 +60,7 @@ func TestErrorsThatRedisSends(t *testing.T) {
 			if _, err := s.Create(t.Context(), session.NewAttempt(), old, life); err != nil {
 				t.Fatal(err)
 			}
+			before := client.rdb.ClientID(t.Context()).Val()
 			bringAbout(t, server, c.name, c.cause)
 
 			_, err = s.Create(t.Context(), session.NewAttempt(), session.Record{SID: token.NewSID()}, life)
@@ -69,6 +70,11 @@ func TestErrorsThatRedisSends(t *testing.T) {
 			_, err = s.Lookup(t.Context(), old.SID)
 			if errors.Is(err, session.ErrNotFound) || (err == nil) != c.readable {
 				t.Errorf("Lookup = %v; want it read: %v", err, c.readable)
+			}
+			// Another server may stand behind the name by now, so one that is read-only
+			// is connected to anew.
+			if after := client.rdb.ClientID(t.Context()).Val(); c.name == "READONLY" && after == before {
+				t.Errorf("connection before = %d, after = %d", before, after)
 			}
 			if rec.isUp() != c.up {
 				t.Errorf("up = %v; want %v", !c.up, c.up)
