@@ -98,7 +98,7 @@ func TestOutageIsNoLogout(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := redistest.Standalone(t)
-			g := start(t, newBackend(t).account(t).with("REDIS_URL", server.URL(), "SECRET", rootSecret))
+			g := start(t, newBackend(t).account(t).with("REDIS_URL", server.URL(), "SECRET", rootSecret, "DATA_DIR", t.TempDir()))
 			h := newHolder(t, g)
 
 			over := make(chan struct{})
@@ -135,7 +135,7 @@ func TestOutageIsNoLogout(t *testing.T) {
 // replica. What needs room is answered by 503.
 func TestFullRedisServesAndRevokes(t *testing.T) {
 	server := redistest.Standalone(t)
-	conf := newBackend(t).account(t).with("REDIS_URL", server.URL(), "SECRET", rootSecret)
+	conf := newBackend(t).account(t).with("REDIS_URL", server.URL(), "SECRET", rootSecret, "DATA_DIR", t.TempDir())
 	here, there := start(t, conf), start(t, conf)
 	stays, leaves := newHolder(t, here), newHolder(t, here)
 	away := there.client(t)

@@ -84,7 +84,7 @@ func TestSessionsOutliveFailovers(t *testing.T) {
 	}{{"sentinel", 2, underSentinels}, {"cluster", 0, clustered}} {
 		t.Run(c.name, func(t *testing.T) {
 			m := c.begin(t)
-			conf := newBackend(t).account(t).with("REDIS_URL", m.url, "SECRET", rootSecret)
+			conf := newBackend(t).account(t).with("REDIS_URL", m.url, "SECRET", rootSecret, "DATA_DIR", t.TempDir())
 			here, there := start(t, conf), start(t, conf)
 			stays, leaves := newHolder(t, here), newHolder(t, there)
 			stays.pair = stays.c.refresh(t, stays.pair.refresh)
