@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,7 @@ type Recorder interface {
 func Ops() []string {
 	return []string{
 		"session_create", "session_read", "session_rotate", "session_touch", "session_revoke",
-		"index_add", "index_list", "index_remove",
+		"index_add", "index_outdate", "index_list", "index_remove",
 		"roll_enlist", "roll_owners", "session_scan", "throttle_allow", "throttle_fail", "keys_load", "keys_settle",
 		"code_put", "code_find", "code_take",
 		"factor_issue", "factor_withdraw", "factor_try", "push_open", "push_read", "push_list", "push_settle", "push_close",
@@ -58,15 +59,20 @@ type Options struct {
 // Client talks to one Redis, or to the embedded store. It is safe for
 // concurrent use.
 type Client struct {
-	rdb  redis.UniversalClient
-	rec  Recorder
-	log  *slog.Logger
-	stop func()      // ends the embedded store; nil for a real one
-	down atomic.Bool // as last told to the log
+	rdb   redis.UniversalClient
+	rec   Recorder
+	log   *slog.Logger
+	stop  func() // ends the embedded store; nil for a real one
+	lines *lines
+	down  atomic.Bool  // as last told to the log
+	clock atomic.Int64 // of the server when it took the last ping that came back, Unix ms; 0: unknown
+
+	toldNewer atomic.Int64 // when the log last told of records of a newer release, Unix ns
 }
 
-// Times that a call to Redis may take. A stalled Redis must cost a request less
-// than a second, so they are short and retries are few.
+// Times that the steps of a call to Redis may take. A stalled Redis must cost a
+// request less than a second, so they are short and retries are few; callTimeout
+// stands over them.
 const (
 	dialTimeout = 250 * time.Millisecond
 	ioTimeout   = 250 * time.Millisecond
@@ -102,9 +108,16 @@ func newClient(u *redis.UniversalOptions, rec Recorder, log *slog.Logger) *Clien
 	redis.SetLogger(libraryLog{log})
 	u.DialTimeout, u.ReadTimeout, u.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
 	u.PoolTimeout, u.MaxRetries, u.DialerRetries = poolTimeout, maxRetries, 1
+	if u.IsClusterMode {
+		u.MaxRetries, u.MaxRedirects = -1, maxRetries+1 // else every redirection is tried so often again
+	}
 	u.ContextTimeoutEnabled = true // off, a call waits for Redis beyond its context
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return &Client{rdb: redis.NewUniversalClient(u), rec: rec, log: log}
+	l := &lines{open: map[*line]struct{}{}}
+	u.Dialer = l.dialer(u.TLSConfig)
+	rdb := redis.NewUniversalClient(u)
+	rdb.AddHook(bounded{})
+	return &Client{rdb: rdb, rec: rec, log: log, lines: l}
 }
 
 // Close closes the connections, and ends the embedded store with all it holds.
@@ -159,20 +172,30 @@ func (c *Client) Check(ctx context.Context) []string {
 	return found
 }
 
-// info reads the sections of INFO that matter here into one map.
+// info reads the sections of INFO that matter here into one map. Of a cluster's
+// servers it is that of any one that takes changes.
 func (c *Client) info(ctx context.Context) (map[string]string, error) {
-	m := map[string]string{}
-	for _, section := range []string{"server", "memory", "replication"} {
-		text, err := c.rdb.Info(ctx, section).Result()
-		c.record("info", err)
-		if err != nil {
-			return nil, fail("info", err)
-		}
-		for line := range strings.Lines(text) {
-			if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-				m[k] = v
+	var mu sync.Mutex
+	m := map[string]string{} // guarded by mu
+	err := c.eachPrimary(ctx, func(ctx context.Context, _ string, one redis.Cmdable) error {
+		for _, section := range []string{"server", "memory", "replication"} {
+			text, err := one.Info(ctx, section).Result()
+			c.record("info", err)
+			if err != nil {
+				return err
 			}
+			mu.Lock()
+			for line := range strings.Lines(text) {
+				if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+					m[k] = v
+				}
+			}
+			mu.Unlock()
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fail("info", err)
 	}
 	return m, nil
 }
@@ -192,7 +215,7 @@ func (c *Client) eval(ctx context.Context, op string, s *redis.Script, keys []st
 }
 
 // record reports the outcome of one operation. A missing key is an answer, and
-// so, as to whether Redis is up, is an error that it sent itself.
+// so, as to whether Redis is up, is an error about this one command.
 func (c *Client) record(op string, err error) {
 	outcome, up := "ok", true
 	switch {
@@ -200,8 +223,7 @@ func (c *Client) record(op string, err error) {
 	case isTimeout(err):
 		outcome, up = "timeout", false
 	default:
-		outcome = "error"
-		_, up = errors.AsType[redis.Error](err)
+		outcome, up = "error", answered(err)
 	}
 	c.rec.StoreOp(op, outcome)
 	if errors.Is(err, context.Canceled) {
@@ -234,9 +256,6 @@ func isTimeout(err error) bool {
 	}](err)
 	return ok && ne.Timeout()
 }
-
-// fail wraps an error of the store with what was being done.
-func fail(op string, err error) error { return fmt.Errorf("redisstore: %s: %w", op, err) }
 
 // mute is the Recorder of those who want none.
 type mute struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -55,12 +56,17 @@ func (s *Codes) FindCode(ctx context.Context, digest string) (session.Code, erro
 		return session.Code{}, fail("find code", err)
 	case len(reply) == 0:
 		return session.Code{}, session.ErrNotFound
-	case len(reply) != 2:
+	case len(reply) != 3:
 		return session.Code{}, fail("find code", errReply)
 	}
 	var code session.Code
 	if err := json.Unmarshal([]byte(reply[0]), &code); err != nil {
 		return session.Code{}, fail("find code", err)
+	}
+	if made, err := strconv.ParseInt(reply[2], 10, 64); err != nil {
+		return session.Code{}, fail("find code", err)
+	} else if made > 0 {
+		code.Made = time.UnixMilli(made)
 	}
 	if reply[1] == "" {
 		return code, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,11 +18,10 @@ import (
 )
 
 const (
-	// identifyEvery is how often the server is asked who it is: the library
-	// connects anew without a word, also to another server.
-	identifyEvery = time.Second
-
 	pingEvery = 300 * time.Millisecond
+	// pingLost is after how long without a ping of its own a reader looks for the
+	// end of the stream anew.
+	pingLost  = 2 * time.Second
 	readBlock = 300 * time.Millisecond
 	// readLimit stands over the block: the library itself would wait for ten
 	// seconds more.
@@ -120,18 +120,23 @@ func (f *Feed) announce(ctx context.Context, w wire) error {
 	return nil
 }
 
+// add adds to the stream, and trims it by the server's own clock, as of the last
+// ping that came back: one replica whose clock is ahead must not throw away what
+// the others have not read.
 func (f *Feed) add(ctx context.Context, op string, w wire) error {
-	err := f.c.rdb.XAdd(ctx, &redis.XAddArgs{
-		Stream: eventStream, Approx: true,
-		MinID:  strconv.FormatInt(time.Now().Add(-keepEvents).UnixMilli(), 10),
-		Values: []string{"k", w.Kind, "s", w.SID, "r", w.Reason, "v", w.Version},
-	}).Err()
+	args := &redis.XAddArgs{
+		Stream: eventStream, Approx: true, Values: []string{"k", w.Kind, "s", w.SID, "r", w.Reason, "v", w.Version},
+	}
+	if now := f.c.clock.Load(); now > 0 {
+		args.MinID = strconv.FormatInt(now-keepEvents.Milliseconds(), 10)
+	}
+	err := f.c.rdb.XAdd(ctx, args).Err()
 	f.c.record(op, err)
 	return err
 }
 
 // Follow implements session.Feed: one goroutine adds pings, one reads the
-// stream, one hears the channel. It waits for all three.
+// stream, one hears the channel, one watches the servers. It waits for all four.
 func (f *Feed) Follow(ctx context.Context, on func(session.Event)) error {
 	r := reader{f: f, id: string(session.NewAttempt()), began: time.Now(), events: make(chan session.Event, readCount)}
 	ctx, cancel := context.WithCancel(ctx)
@@ -139,6 +144,7 @@ func (f *Feed) Follow(ctx context.Context, on func(session.Event)) error {
 	wg.Go(func() { r.ping(ctx) })
 	wg.Go(func() { r.read(ctx) })
 	wg.Go(func() { r.hear(ctx) })
+	wg.Go(func() { r.watch(ctx) })
 	defer wg.Wait()
 	defer cancel()
 	for {
@@ -157,8 +163,8 @@ type reader struct {
 	id     string    // marks its own pings
 	began  time.Time // pings tell when they were sent, in microseconds since then
 	events chan session.Event
-	run    string // the run id of the server last read from
-	asked  time.Time
+	anew   atomic.Bool // other servers answer: the stream is to be read from its end
+	pinged time.Time   // when one of its own pings was last read, or could first be
 }
 
 func (r *reader) emit(ctx context.Context, e session.Event) {
@@ -193,14 +199,17 @@ func (r *reader) ping(ctx context.Context) {
 }
 
 // read reads on from the end of the stream, and starts at its new end after
-// every failure.
+// every failure. It does so too when it reads no ping of its own, in which case
+// nothing is believed anyway: another server's stream may be behind this one's
+// place in it.
 func (r *reader) read(ctx context.Context) {
 	last := ""
 	for ctx.Err() == nil {
-		if last != "" && time.Since(r.asked) >= identifyEvery && !r.identify(ctx) {
+		if r.anew.Swap(false) {
+			r.emit(ctx, session.Event{Kind: session.EventReset})
 			last = ""
 		}
-		if last == "" {
+		if last == "" || time.Since(r.pinged) > pingLost {
 			if last = r.start(ctx); last == "" && !pause(ctx, pingEvery) {
 				return
 			}
@@ -240,7 +249,6 @@ func (r *reader) next(ctx context.Context, last string) ([]redis.XMessage, error
 
 // start returns the id of the last event, or nothing if Redis cannot be asked.
 func (r *reader) start(ctx context.Context) string {
-	r.identify(ctx)
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
 	entries, err := r.f.c.rdb.XRevRangeN(ctx, eventStream, "+", "-", 1).Result()
@@ -248,47 +256,12 @@ func (r *reader) start(ctx context.Context) string {
 		r.f.c.record("follow", err)
 		return ""
 	}
+	r.pinged = time.Now()
+	r.f.c.clock.Store(0) // put back, it would have what is added next trimmed at once
 	if len(entries) == 0 {
 		return "0"
 	}
 	return entries[0].ID
-}
-
-// identify says so if another server answers than before, whose stream is not
-// the one read so far and which may lack the old one's last writes. It returns
-// false then. The embedded store is always the same; in a cluster any node may
-// answer, so there a broken stream is all there is to see.
-func (r *reader) identify(ctx context.Context) bool {
-	r.asked = time.Now()
-	_, cluster := r.f.c.rdb.(*redis.ClusterClient)
-	if cluster || r.f.c.stop != nil {
-		return true
-	}
-	one, cancel := context.WithTimeout(ctx, readLimit)
-	defer cancel()
-	info, err := r.f.c.rdb.Info(one, "server").Result()
-	if err != nil {
-		return true // reading the stream tells whether Redis answers
-	}
-	old, run := r.run, runID(info)
-	if run == "" || run == old {
-		return true
-	}
-	if r.run = run; old == "" {
-		return true
-	}
-	r.emit(ctx, session.Event{Kind: session.EventFailover})
-	return false
-}
-
-// runID is the id that a server draws at its start, or nothing if it tells none.
-func runID(info string) string {
-	for line := range strings.Lines(info) {
-		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok {
-			return id
-		}
-	}
-	return ""
 }
 
 // take turns a message of the stream into an event. Its id begins with the time
@@ -305,6 +278,8 @@ func (r *reader) take(ctx context.Context, m redis.XMessage) {
 		if err != nil || w.Reason != r.id {
 			return
 		}
+		r.pinged = time.Now()
+		r.f.c.clock.Store(at)
 		r.emit(ctx, session.Event{Kind: session.EventAlive, At: time.UnixMilli(at)})
 		if sent, err := strconv.ParseInt(w.SID, 10, 64); err == nil {
 			r.f.c.rec.FeedLag(time.Since(r.began) - time.Duration(sent)*time.Microsecond)

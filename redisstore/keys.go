@@ -41,6 +41,9 @@ func usedKey(owner string) string { return "gh:{u:" + owner + "}:used" }
 // endKey is the sorted set of an owner's sessions by end.
 func endKey(owner string) string { return "gh:{u:" + owner + "}:end" }
 
+// epochKey is when the owner's epoch began, ms: what he proved before is over.
+func epochKey(owner string) string { return "gh:{u:" + owner + "}" }
+
 // codeKey is the hash of an authorization code.
 func codeKey(digest string) string { return "gh:{c:" + digest + "}" }
 

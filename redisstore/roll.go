@@ -84,14 +84,18 @@ func (r *Roll) chunk(ctx context.Context, within *redis.ZRangeBy) (texts []strin
 	if err != nil || len(texts) == 0 {
 		return nil, nil, rollFail(err)
 	}
-	ends, err := r.c.rdb.ZMScore(ctx, rollEnds, texts...).Result()
+	var ends *redis.FloatSliceCmd
+	var now *redis.TimeCmd
+	_, err = r.c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		ends, now = p.ZMScore(ctx, rollEnds, texts...), p.Time(ctx)
+		return nil
+	})
 	r.c.record("roll_owners", err)
 	if err != nil {
 		return nil, nil, rollFail(err)
 	}
-	now := float64(time.Now().UnixMilli())
-	for _, end := range ends {
-		alive = append(alive, end > now)
+	for _, end := range ends.Val() {
+		alive = append(alive, int64(end) > now.Val().UnixMilli())
 	}
 	return texts, alive, nil
 }
@@ -111,7 +115,7 @@ func (r *Roll) Starting(ctx context.Context, prefix string, limit int) ([]token.
 	pattern := sessionPattern(prefix)
 	var mu sync.Mutex
 	var found []token.SID // guarded by mu
-	scan := func(ctx context.Context, one redis.Cmdable) error {
+	scan := func(ctx context.Context, _ string, one redis.Cmdable) error {
 		for cursor := uint64(0); ; {
 			keys, next, err := one.Scan(ctx, cursor, pattern, scanChunk).Result()
 			r.c.record("session_scan", err)
@@ -127,13 +131,7 @@ func (r *Roll) Starting(ctx context.Context, prefix string, limit int) ([]token.
 			}
 		}
 	}
-	var err error
-	if cluster, ok := r.c.rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error { return scan(ctx, one) })
-	} else {
-		err = scan(ctx, r.c.rdb)
-	}
-	if err != nil {
+	if err := r.c.eachPrimary(ctx, scan); err != nil {
 		return nil, fail("find", err)
 	}
 	return found, nil

@@ -3,12 +3,14 @@
 -- KEYS[1]  the session's hash
 -- ARGV     1 attempt  2 unchanging data, JSON  3 client id  4 generation
 --          5 idle life, ms  6 life of its access token, ms, 0 for none
---          7 how long the ended record stays readable, ms
+--          7 how long the ended record stays readable, ms  8 version of the record
+--          9 the session's id
 -- Reply    {'created' | 'exists', now, field, value, ...}
 --
 -- Fields: d data, k client, g generation, gf oldest generation under the grace,
 -- m when the newest access token was made, e end of the idle life, ae end of
--- the access token, ca attempt of the creation. Later ones: rv reason of its
+-- the access token, ca attempt of the creation, v version, i session id; a record
+-- of version 1 lacks the last two. Later ones: rv reason of its
 -- end, cl closed for refreshing, u last use, n uses, ta and ra attempts of touch
 -- and revoke, r0..r3 the last changes of generation, x the last other answer.
 -- All times are milliseconds.
@@ -31,6 +33,7 @@ local function int(n) return string.format('%.0f', n) end
 local fields = {
   'd', ARGV[2], 'k', ARGV[3], 'g', ARGV[4], 'gf', ARGV[4], 'm', int(now),
   'e', int(ends), 'ae', int(access), 'ca', ARGV[1],
+  'v', ARGV[8], 'i', ARGV[9],
 }
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('PEXPIREAT', KEYS[1], int(math.max(ends, access) + ARGV[7]))

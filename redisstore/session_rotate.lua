@@ -5,7 +5,8 @@
 -- ARGV     1 attempt  2 p  3 client id  4 '1' if the generation moves on
 --          5 grace, ms  6 '1' to refuse reuse without revoking
 --          7 idle life, ms  8 life of the access token, ms, 0 for none
---          9 how long the ended record stays readable, ms
+--          9 how long the ended record stays readable, ms  10 version of the
+--          record, and the newest that may be changed  11 the session's id
 -- Reply    {outcome, now, generation, made, field, value, ...}; for an attempt
 --          that was answered before, that answer's outcome, now, generation and made
 local AHEAD, MAX, TOMBSTONE = 8, 16777215, 86400000
@@ -19,6 +20,7 @@ local h = {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do h[flat[i]] = flat[i + 1] end
 if not h.g then return {'gone', now, 0, 0} end
+if tonumber(h.v or '1') > tonumber(ARGV[10]) then return {'newer', now, 0, 0} end
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -83,7 +85,7 @@ if new > MAX then return revoke('revoked', 'ended') end
 local ends, access = now + ARGV[7], 0
 if tonumber(ARGV[8]) > 0 then access = now + ARGV[8] end
 local done = write({
-  g = int(new), gf = int(g), m = int(now), e = int(ends), ae = int(access),
+  g = int(new), gf = int(g), m = int(now), e = int(ends), ae = int(access), v = ARGV[10], i = ARGV[11],
   ['r' .. int(new % 4)] = note(outcome, new, now),
 })
 if type(done) == 'table' and done.err then return done end

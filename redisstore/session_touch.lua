@@ -2,14 +2,16 @@
 --
 -- KEYS[1]  the session's hash
 -- ARGV     1 attempt  2 idle life, ms, 0 leaves it  3 how long the ended record
---          stays readable, ms  4 uses to add
--- Reply    1, or 0 if the session has ended or expired
+--          stays readable, ms  4 uses to add  5 newest version of a record that
+--          may be changed
+-- Reply    1, 0 if the session has ended or expired, or -1 if the record is newer
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
-local v = redis.call('HMGET', KEYS[1], 'e', 'ae', 'rv', 'ta', 'n')
+local v = redis.call('HMGET', KEYS[1], 'e', 'ae', 'rv', 'ta', 'n', 'v')
 if not v[1] then return 0 end
 local ends, access = tonumber(v[1]), tonumber(v[2])
+if tonumber(v[6] or '1') > tonumber(ARGV[5]) then return -1 end
 if v[4] == ARGV[1] then return 1 end
 if v[3] or now >= math.max(ends, access) then return 0 end
 

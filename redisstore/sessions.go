@@ -5,8 +5,6 @@ import (
 	_ "embed" // the scripts
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,12 +28,17 @@ var revokeText string
 //go:embed index_add.lua
 var indexAddText string
 
+//go:embed index_outdate.lua
+var indexOutdateText string
+
 var (
 	createScript   = redis.NewScript(createText)
 	rotateScript   = redis.NewScript(rotateText)
 	touchScript    = redis.NewScript(touchText)
 	revokeScript   = redis.NewScript(revokeText)
 	indexAddScript = redis.NewScript(indexAddText)
+
+	indexOutdateScript = redis.NewScript(indexOutdateText)
 )
 
 // Sessions keeps sessions, and the lists of them, in Redis. It is safe for
@@ -50,17 +53,6 @@ var (
 	_ session.Index = (*Sessions)(nil)
 )
 
-// errReply says that a script answered something that is not ours: another
-// version of the program, or somebody else's key.
-var errReply = errors.New("unexpected reply")
-
-// fixed is what of a record never changes, as JSON in the field d.
-type fixed struct {
-	Origin   session.Origin     `json:"origin"`
-	Identity token.Identity     `json:"identity"`
-	API      *session.TokenData `json:"api,omitempty"`
-}
-
 // Create implements session.Store.
 func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Record, l session.Life) (session.Record, error) {
 	data, err := json.Marshal(fixed{r.Origin, r.Identity, r.API})
@@ -68,7 +60,7 @@ func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Reco
 		return session.Record{}, fail("create", err)
 	}
 	reply, err := s.c.eval(ctx, "session_create", createScript, []string{sessionKey(r.SID)}, string(a), data, r.Origin.Client,
-		r.Generation, l.Idle.Milliseconds(), l.Access.Milliseconds(), l.Keep.Milliseconds()).Slice()
+		r.Generation, l.Idle.Milliseconds(), l.Access.Milliseconds(), l.Keep.Milliseconds(), recordVersion, r.SID.String()).Slice()
 	if err != nil {
 		return session.Record{}, fail("create", err)
 	}
@@ -78,7 +70,7 @@ func (s *Sessions) Create(ctx context.Context, a session.Attempt, r session.Reco
 	if reply[0] == "exists" {
 		return session.Record{}, session.ErrExists
 	}
-	return parseRecord("create", r.SID, reply[2:])
+	return s.c.parseRecord("create", r.SID, reply[2:])
 }
 
 // Lookup implements session.Store.
@@ -91,14 +83,14 @@ func (s *Sessions) Lookup(ctx context.Context, sid token.SID) (session.Record, e
 	if len(h) == 0 {
 		return session.Record{}, session.ErrNotFound
 	}
-	return readRecord("lookup", sid, h)
+	return s.c.readRecord("lookup", sid, h)
 }
 
 // Rotate implements session.Store.
 func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rotation) (session.Turn, error) {
 	reply, err := s.c.eval(ctx, "session_rotate", rotateScript, []string{sessionKey(r.SID)}, string(a), r.Presented, r.Client,
 		flag(r.Rotates), r.Grace.Milliseconds(), flag(r.RefuseReuse),
-		r.Life.Idle.Milliseconds(), r.Life.Access.Milliseconds(), r.Life.Keep.Milliseconds()).Slice()
+		r.Life.Idle.Milliseconds(), r.Life.Access.Milliseconds(), r.Life.Keep.Milliseconds(), recordVersion, r.SID.String()).Slice()
 	if err != nil {
 		return session.Turn{}, fail("rotate", err)
 	}
@@ -112,11 +104,14 @@ func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rota
 	if !ok0 || !ok1 || !ok2 || !ok3 {
 		return session.Turn{}, fail("rotate", errReply)
 	}
+	if outcome == "newer" {
+		return session.Turn{}, fail("rotate", s.c.tellNewer(r.SID))
+	}
 	t := session.Turn{Outcome: session.Outcome(outcome), Now: time.UnixMilli(now)}
 	if len(reply) == 4 {
 		return t, nil
 	}
-	if t.Record, err = parseRecord("rotate", r.SID, reply[4:]); err != nil {
+	if t.Record, err = s.c.parseRecord("rotate", r.SID, reply[4:]); err != nil {
 		return session.Turn{}, err
 	}
 	t.Record.Generation, t.Record.Made = uint32(generation), time.UnixMilli(made)
@@ -126,17 +121,19 @@ func (s *Sessions) Rotate(ctx context.Context, a session.Attempt, r session.Rota
 // Touch implements session.Store.
 func (s *Sessions) Touch(ctx context.Context, a session.Attempt, u session.Use) error {
 	n, err := s.c.eval(ctx, "session_touch", touchScript, []string{sessionKey(u.SID)}, string(a),
-		u.Idle.Milliseconds(), u.Keep.Milliseconds(), u.Uses).Int()
-	if err != nil {
+		u.Idle.Milliseconds(), u.Keep.Milliseconds(), u.Uses, recordVersion).Int()
+	switch {
+	case err != nil:
 		return fail("touch", err)
-	}
-	if n == 0 {
+	case n < 0:
+		return fail("touch", s.c.tellNewer(u.SID))
+	case n == 0:
 		return session.ErrNotFound
 	}
 	return nil
 }
 
-// Revoke implements session.Store.
+// Revoke implements session.Store. It ends a session of any version.
 func (s *Sessions) Revoke(ctx context.Context, a session.Attempt, r session.Revocation) (session.Record, error) {
 	reply, err := s.c.eval(ctx, "session_revoke", revokeScript, []string{sessionKey(r.SID)}, string(a), r.Reason, flag(r.KeepAccess)).Slice()
 	if err != nil {
@@ -145,7 +142,11 @@ func (s *Sessions) Revoke(ctx context.Context, a session.Attempt, r session.Revo
 	if len(reply) == 0 {
 		return session.Record{}, session.ErrNotFound
 	}
-	return parseRecord("revoke", r.SID, reply)
+	rec, err := s.c.parseRecord("revoke", r.SID, reply)
+	if errors.Is(err, errNewer) { // it has ended; what it was only the other release can tell
+		return session.Record{}, session.ErrNotFound
+	}
+	return rec, err
 }
 
 func flag(b bool) string {
@@ -155,82 +156,49 @@ func flag(b bool) string {
 	return "0"
 }
 
-// parseRecord reads field, value, field, value.
-func parseRecord(op string, sid token.SID, flat []any) (session.Record, error) {
-	h := make(map[string]string, len(flat)/2)
-	for i := 0; i+1 < len(flat); i += 2 {
-		k, ok1 := flat[i].(string)
-		v, ok2 := flat[i+1].(string)
-		if !ok1 || !ok2 {
-			return session.Record{}, fail(op, errReply)
-		}
-		h[k] = v
-	}
-	return readRecord(op, sid, h)
-}
-
-// readRecord reads the fields that session_create.lua lists.
-func readRecord(op string, sid token.SID, h map[string]string) (session.Record, error) {
-	var f fixed
-	if err := json.Unmarshal([]byte(h["d"]), &f); err != nil {
-		return session.Record{}, fail(op, fmt.Errorf("record of %s: %w", sid.Short(), err))
-	}
-	n := numbers{h: h}
-	r := session.Record{
-		SID: sid, Origin: f.Origin, Identity: f.Identity, API: f.API,
-		Generation: uint32(n.read("g")), Made: n.time("m"), Ends: n.time("e"), AccessEnds: n.time("ae"),
-		Revoked: h["rv"], Closed: h["cl"] != "", LastUsed: n.time("u"), Uses: n.read("n"),
-	}
-	if n.bad != "" {
-		return session.Record{}, fail(op, fmt.Errorf("record of %s: field %s is no number", sid.Short(), n.bad))
-	}
-	return r, nil
-}
-
-// numbers reads fields of a hash and keeps the name of one that is no number.
-type numbers struct {
-	h   map[string]string
-	bad string
-}
-
-// read returns 0 for a field that is not there.
-func (n *numbers) read(field string) int64 {
-	text, ok := n.h[field]
-	if !ok {
-		return 0
-	}
-	v, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		n.bad = field
-	}
-	return v
-}
-
-func (n *numbers) time(field string) time.Time {
-	ms := n.read(field)
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
-
 // Add implements session.Index.
 func (s *Sessions) Add(ctx context.Context, owner string, m session.Member, limit int) ([]token.SID, error) {
-	over, err := s.c.eval(ctx, "index_add", indexAddScript, []string{usedKey(owner), endKey(owner)},
-		m.SID.String(), m.End.UnixMilli(), limit).StringSlice()
-	if err != nil {
+	over, err := s.c.eval(ctx, "index_add", indexAddScript, []string{usedKey(owner), endKey(owner), epochKey(owner)},
+		m.SID.String(), m.End.UnixMilli(), limit, unixMillis(m.Proved)).StringSlice()
+	switch {
+	case err != nil:
 		return nil, fail("index", err)
+	case len(over) == 1 && over[0] == "outdated":
+		return nil, session.ErrOutdated
 	}
 	return parseSIDs(over)
 }
 
+// keepEpoch is how long an epoch is kept: longer than anything lasts that a
+// session is made of, and than most sessions that no list has.
+const keepEpoch = 400 * 24 * time.Hour
+
+// Outdate implements session.Index.
+func (s *Sessions) Outdate(ctx context.Context, owner string, at time.Time) (time.Time, error) {
+	ms, err := s.c.eval(ctx, "index_outdate", indexOutdateScript, []string{epochKey(owner)}, unixMillis(at), keepEpoch.Milliseconds()).Int64()
+	if err != nil {
+		return time.Time{}, fail("outdate", err)
+	}
+	return time.UnixMilli(ms), nil
+}
+
+// unixMillis is Unix milliseconds, 0 for the zero time.
+func unixMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
 // List implements session.Index.
 func (s *Sessions) List(ctx context.Context, owner string) ([]token.SID, error) {
-	var used, alive *redis.StringSliceCmd
-	now := strconv.FormatInt(time.Now().UnixMilli(), 10)
+	var used *redis.StringSliceCmd
+	var alive *redis.ZSliceCmd
+	var now *redis.TimeCmd
 	_, err := s.c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		used = p.ZRange(ctx, usedKey(owner), 0, -1)
-		alive = p.ZRangeByScore(ctx, endKey(owner), &redis.ZRangeBy{Min: "(" + now, Max: "+inf"})
+		alive = p.ZRangeWithScores(ctx, endKey(owner), 0, -1)
+		now = p.Time(ctx)
 		return nil
 	})
 	s.c.record("index_list", err)
@@ -238,8 +206,9 @@ func (s *Sessions) List(ctx context.Context, owner string) ([]token.SID, error) 
 		return nil, fail("list", err)
 	}
 	ends := make(map[string]bool, len(alive.Val()))
-	for _, sid := range alive.Val() {
-		ends[sid] = true
+	for _, m := range alive.Val() {
+		sid, _ := m.Member.(string)
+		ends[sid] = int64(m.Score) > now.Val().UnixMilli()
 	}
 	var texts []string
 	for _, sid := range used.Val() {

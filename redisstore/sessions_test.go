@@ -23,7 +23,7 @@ import (
 
 // ownScripts are those behind session's stores.
 var ownScripts = []*redis.Script{
-	createScript, rotateScript, touchScript, revokeScript, indexAddScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
+	createScript, rotateScript, touchScript, revokeScript, indexAddScript, indexOutdateScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
 	factorIssueScript, factorWithdrawScript, factorTryScript, pushOpenScript, pushSettleScript, pushCloseScript,
 }
 
@@ -296,7 +296,7 @@ func TestFullRedisStillRevokes(t *testing.T) {
 	s := c.Sessions()
 	life := session.Life{Idle: time.Hour, Access: time.Minute, Keep: time.Minute}
 	var sids []token.SID
-	for range 2 {
+	for range 3 {
 		sid := token.NewSID()
 		sids = append(sids, sid)
 		if _, err := s.Create(t.Context(), session.NewAttempt(), session.Record{SID: sid}, life); err != nil {
@@ -314,6 +314,10 @@ func TestFullRedisStillRevokes(t *testing.T) {
 	}
 	if before, err := s.Revoke(t.Context(), session.NewAttempt(), session.Revocation{SID: sids[0], Reason: "logout"}); err != nil || before.Revoked != "" {
 		t.Errorf("Revoke on a full Redis = %+v, %v; want it done", before, err)
+	}
+	closing := session.Revocation{SID: sids[2], Reason: "logout", KeepAccess: true}
+	if before, err := s.Revoke(t.Context(), session.NewAttempt(), closing); err != nil || before.Closed {
+		t.Errorf("closing on a full Redis = %+v, %v; want it done", before, err)
 	}
 	turn, err := s.Rotate(t.Context(), session.NewAttempt(), session.Rotation{SID: sids[1], Rotates: true, Life: life})
 	if err != nil || turn.Outcome != session.Reused || turn.Record.Revoked != "reuse" {

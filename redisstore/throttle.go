@@ -39,17 +39,22 @@ func (c *Client) Throttle() *Throttle { return &Throttle{c} }
 var _ session.Throttle = (*Throttle)(nil)
 
 // Allow implements session.Throttle.
-func (t *Throttle) Allow(ctx context.Context, account, address string) (time.Duration, error) {
-	var longest int64
+func (t *Throttle) Allow(ctx context.Context, account, address string) (time.Duration, time.Time, error) {
+	var longest, now int64
 	for _, who := range []string{account, address} {
-		ms, err := t.c.eval(ctx, "throttle_allow", throttleAllowScript, []string{failuresKey(who)},
-			maxFailures, failureWindow.Milliseconds()).Int64()
-		if err != nil {
-			return 0, fail("throttle", err)
+		reply, err := t.c.eval(ctx, "throttle_allow", throttleAllowScript, []string{failuresKey(who)},
+			maxFailures, failureWindow.Milliseconds()).Int64Slice()
+		if err == nil && len(reply) != 2 {
+			err = errReply
 		}
-		longest = max(longest, ms)
+		if err != nil {
+			return 0, time.Time{}, fail("throttle", err)
+		}
+		if longest = max(longest, reply[0]); now == 0 {
+			now = reply[1]
+		}
 	}
-	return time.Duration(longest) * time.Millisecond, nil
+	return time.Duration(longest) * time.Millisecond, time.UnixMilli(now), nil
 }
 
 // Fail implements session.Throttle. It counts for both, also if one fails.

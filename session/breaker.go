@@ -15,7 +15,9 @@ const (
 	breakAfter = 5           // failures in a row until the store is left alone
 	probeEvery = time.Second // and then asked again
 	pingGap    = 800 * time.Millisecond
-	callLimit  = 2 * time.Second // for one call to the store, all tries of the library included
+	// callLimit is for one call to the store, all tries of the library included:
+	// no answer may wait longer than a second for a store that hangs.
+	callLimit = 800 * time.Millisecond
 )
 
 var errLeftAlone = errors.New("session: the store failed five times in a row and is asked once a second")
@@ -66,7 +68,7 @@ type contact struct {
 	ping     atomic.Int64 // when this replica's own ping last came back
 	answered atomic.Int64 // when the store last answered anything
 	trust    atomic.Int64 // what was read before this counts as unread
-	failover atomic.Int64 // when another server was found in the store's place; 0: never
+	reset    atomic.Int64 // when events may last have been missed, or another server was found; 0: never
 	skew     atomic.Int64
 }
 
@@ -93,8 +95,9 @@ func (c *contact) alive(now int64, skew time.Duration) {
 }
 
 // ask makes one call to the store behind the breaker. It is detached from the
-// client: one who hangs up must not leave a change half told. ErrNotFound and
-// ErrExists are answers; any other failure becomes Unavailable.
+// client: one who hangs up must not leave a change half told. ErrNotFound,
+// ErrExists and ErrOutdated are answers; any other failure becomes Unavailable.
+// ErrRefused does too, but a store that cannot be written to can still be read.
 func (m *Manager) ask(ctx context.Context, what string, call func(context.Context) error) error {
 	if !m.breaker.allow(time.Now()) {
 		return unavailable(errLeftAlone)
@@ -107,12 +110,15 @@ func (m *Manager) tell(ctx context.Context, what string, call func(context.Conte
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	err := call(ctx)
-	answer := err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists)
-	m.breaker.report(!answer)
+	answer := err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrOutdated)
+	spoke := answer || errors.Is(err, ErrRefused)
+	m.breaker.report(!spoke)
+	if spoke {
+		m.contact.answered.Store(m.now())
+	}
 	if !answer {
 		return unavailable(fmt.Errorf("session: %s: %w", what, err))
 	}
-	m.contact.answered.Store(m.now())
 	return err
 }
 

@@ -33,6 +33,7 @@ type Code struct {
 	Identity    token.Identity `json:"identity"`
 	AMR         []string       `json:"amr,omitempty"` // how the user proved himself
 	TakenBy     token.SID      `json:"-"`             // the session made of it; zero: none yet
+	Made        time.Time      `json:"-"`             // by the store's clock
 }
 
 // Codes keeps authorization codes by keyed digests of 32 hex digits. Every method
@@ -221,7 +222,7 @@ func (c *Code) fits(r *token.CodeRequest) bool {
 // for it, so that whoever comes second finds a session to end.
 func (m *Manager) openByCode(ctx context.Context, iss *Issuer, code Code, digest, origin string) (token.Set, error) {
 	rec := Record{SID: token.NewSID(), Identity: code.Identity, Origin: Origin{
-		Kind: KindLogin, Issuer: iss.Name, Source: iss.Source, Client: code.Client, Scopes: code.Scopes, AMR: code.AMR,
+		Kind: KindLogin, Issuer: iss.Name, Source: iss.Source, Client: code.Client, Scopes: code.Scopes, AMR: code.AMR, Proved: code.Made,
 	}}
 	id, ok := m.current(&rec)
 	if !ok {
@@ -257,7 +258,11 @@ func (m *Manager) openByCode(ctx context.Context, iss *Issuer, code Code, digest
 // handOutByCode mints the tokens of a session made of a code, with an id_token
 // where the client asked for one.
 func (m *Manager) handOutByCode(ctx context.Context, iss *Issuer, rec *Record, code Code, origin string) (token.Set, error) {
-	if err := m.bound(ctx, rec); err != nil {
+	err := m.bound(ctx, rec)
+	if errors.Is(err, ErrOutdated) {
+		err = errInvalidCode
+	}
+	if err != nil {
 		return token.Set{}, m.abandon(ctx, rec, err)
 	}
 	set, err := m.mint(iss, rec, rec.Identity, rec.Made)

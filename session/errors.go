@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -23,6 +24,8 @@ var (
 	errInvalidRefresh  = token.Fail(token.InvalidRefresh, "The refresh token is not valid any more. Log in again.", nil)
 	errInvalidAPIToken = token.Fail(token.InvalidAPIToken, "The API token is not valid, or it was revoked.", nil)
 	errExpiredAPIToken = token.Fail(token.ExpiredAPIToken, "The API token has expired. Make a new one.", nil)
+
+	errEndedMeanwhile = &token.Error{Kind: token.Unavailable, Msg: "All your sessions were ended while you logged in. Log in again.", RetryAfter: time.Second}
 
 	errTokenExpires   = token.Fail(token.Malformed, "The expiry of the API token lies in the past.", nil)
 	errTokenScopes    = token.Fail(token.Denied, "An API token cannot have scopes that its maker lacks.", nil)

@@ -41,10 +41,13 @@ type due struct {
 	backend Backend
 }
 
+// ending is an end to say again: of a session, or of all that a user had.
 type ending struct {
-	at     time.Time
-	sid    token.SID
-	reason string
+	Revocation
+
+	owner string    // whose epoch began; empty: a session ended
+	epoch time.Time // when it did
+	at    time.Time
 }
 
 func newHouse() *house { return &house{moved: map[token.SID]Record{}} }
@@ -63,12 +66,18 @@ func (h *house) used(r *Record) {
 	}
 }
 
-func (h *house) revoked(sid token.SID, reason string) {
+// revoked notes an end. Of too many it keeps the last ones, which a failover is
+// the most likely to lose.
+func (h *house) revoked(r Revocation) { h.note(ending{Revocation: r}) }
+
+func (h *house) note(e ending) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.ends) < maxNotes {
-		h.ends = append(h.ends, ending{time.Now(), sid, reason})
+	if len(h.ends) >= maxNotes {
+		h.ends = h.ends[1:]
 	}
+	e.at = time.Now()
+	h.ends = append(h.ends, e)
 }
 
 // takeDue removes and returns what is due at now.
@@ -139,12 +148,21 @@ func (m *Manager) sayAgain(ctx context.Context) {
 	}
 	m.house.reassert.Store(false)
 	for _, e := range ends {
-		_, err := m.revoke(ctx, Revocation{SID: e.sid, Reason: e.reason})
+		if e.owner != "" {
+			if _, err := m.outdate(ctx, e.owner, e.epoch); err != nil {
+				m.house.reassert.Store(true)
+				return
+			}
+			continue
+		}
+		_, err := m.revoke(ctx, e.Revocation)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			m.house.reassert.Store(true)
 			return
 		}
-		m.announce(ctx, e.sid, e.reason)
+		if !e.KeepAccess {
+			m.announce(ctx, e.SID, e.Reason)
+		}
 	}
 }
 
@@ -250,9 +268,15 @@ func (m *Manager) noteMoved(ctx context.Context) {
 			continue
 		}
 		err := m.ask(ctx, "index", func(ctx context.Context) error {
-			_, err := m.o.Index.Add(ctx, ownerOf(&rec), Member{SID: sid, End: rec.End()}, 0)
+			_, err := m.o.Index.Add(ctx, ownerOf(&rec), Member{SID: sid, End: rec.End(), Proved: rec.Origin.Proved}, 0)
 			return err
 		})
+		if errors.Is(err, ErrOutdated) { // it was in no list when all of them were ended
+			err = m.End(ctx, sid, reasonRevoked)
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
 			err = m.enlist(ctx, &rec, rec.End())
 		}

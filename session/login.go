@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -38,10 +39,15 @@ func (m *Manager) login(ctx context.Context, iss *Issuer, kind Kind, g token.Gra
 	if err != nil {
 		return token.Set{}, err
 	}
-	return m.handOut(ctx, iss, rec)
+	set, err := m.handOut(ctx, iss, rec)
+	if errors.Is(err, ErrOutdated) {
+		err = errEndedMeanwhile
+	}
+	return set, err
 }
 
-// handOut mints the tokens of a new session, or ends it again.
+// handOut mints the tokens of a new session, or ends it again: with ErrOutdated if
+// all that its user had was ended since he proved himself.
 func (m *Manager) handOut(ctx context.Context, iss *Issuer, rec Record) (token.Set, error) {
 	if err := m.bound(ctx, &rec); err != nil {
 		return token.Set{}, m.abandon(ctx, &rec, err)
@@ -62,15 +68,15 @@ func (m *Manager) open(ctx context.Context, iss *Issuer, kind Kind, g token.Gran
 		return Record{}, err
 	}
 	sid := token.NewSID()
-	id, err := m.prove(ctx, iss, sid, kind, g)
+	id, at, err := m.prove(ctx, iss, sid, kind, g)
 	if err != nil {
 		return Record{}, err
 	}
 	amr, err := m.secondFactor(ctx, iss, kind, id, g)
 	if err != nil {
-		return Record{}, m.halfProved(ctx, iss, kind, id, g, err)
+		return Record{}, m.halfProved(ctx, iss, kind, ticket{Identity: id, Proved: at}, g, err)
 	}
-	rec := Record{SID: sid, Identity: id, Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: amr}}
+	rec := Record{SID: sid, Identity: id, Origin: Origin{Kind: kind, Issuer: iss.Name, Source: iss.Source, AMR: amr, Proved: at}}
 	rec.Origin.Client, rec.Origin.Scopes = iss.clientID(), scopes
 	if rec, err = m.create(ctx, rec, lifeOf(iss, kind)); err != nil && iss.Backend != nil {
 		iss.Backend.End(sid) // the Verifier logged in there
@@ -92,14 +98,15 @@ func (m *Manager) create(ctx context.Context, rec Record, l Life) (Record, error
 	return rec, nil
 }
 
-// prove checks a login against throttle and Verifier.
-func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Kind, g token.Grant) (token.Identity, error) {
+// prove checks a login against throttle and Verifier. It returns whose it is, and
+// when the proof began by the store's clock.
+func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Kind, g token.Grant) (id token.Identity, at time.Time, err error) {
 	if iss.LocalAuthOff {
-		return token.Identity{}, errLocalAuthOff
+		return token.Identity{}, at, errLocalAuthOff
 	}
 	pw := len(g.Password.Reveal())
 	if g.Username == "" || len(g.Username) > maxName || pw == 0 || pw > maxPassword {
-		return token.Identity{}, errBadCredentials
+		return token.Identity{}, at, errBadCredentials
 	}
 	account, address := m.failureKeys(iss, g)
 	for _, gate := range []struct {
@@ -108,14 +115,14 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Ki
 	}{{address, openAddress}, {account, openAccount}} {
 		_, leave, err := m.doors.logins.enter(ctx, gate.key, gate.n, maxQueue)
 		if err != nil {
-			return token.Identity{}, err
+			return token.Identity{}, at, err
 		}
 		defer leave()
 	}
-	if err := m.allowed(ctx, account, address); err != nil {
-		return token.Identity{}, err
+	if at, err = m.allowed(ctx, account, address); err != nil {
+		return token.Identity{}, at, err
 	}
-	id, err := iss.Verifier.Verify(ctx, sid, g)
+	id, err = iss.Verifier.Verify(ctx, sid, g)
 	if err == nil && iss.otherRealm(g, id) {
 		err = errBadCredentials
 	}
@@ -128,13 +135,13 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Ki
 		}
 	}
 	if err == nil {
-		return id, nil
+		return id, at, nil
 	}
 	failed, err := iss.refusal(kind, g, err)
 	if failed {
 		m.countFailure(ctx, account, address)
 	}
-	return token.Identity{}, err
+	return token.Identity{}, at, err
 }
 
 // refusal says whether a login that a Verifier refused counts as a failure, and
@@ -153,23 +160,23 @@ func (i *Issuer) refusal(kind Kind, g token.Grant, err error) (failed bool, told
 	return g.Factor != nil && !g.Factor.Response.IsZero(), err
 }
 
-// allowed asks the throttle.
-func (m *Manager) allowed(ctx context.Context, account, address string) error {
+// allowed asks the throttle, and returns the store's time.
+func (m *Manager) allowed(ctx context.Context, account, address string) (now time.Time, err error) {
 	var wait time.Duration
-	err := m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
-		wait, err = m.o.Throttle.Allow(ctx, account, address)
+	err = m.ask(ctx, "throttle", func(ctx context.Context) (err error) {
+		wait, now, err = m.o.Throttle.Allow(ctx, account, address)
 		return err
 	})
 	if err != nil {
-		return err
+		return now, err
 	}
 	if wait > 0 {
-		return &token.Error{
+		return now, &token.Error{
 			Kind: token.Throttled, RetryAfter: wait,
 			Msg: "Too many failed logins. Wait and try again.",
 		}
 	}
-	return nil
+	return now, nil
 }
 
 func (m *Manager) countFailure(ctx context.Context, account, address string) {
@@ -209,7 +216,7 @@ func (m *Manager) bound(ctx context.Context, rec *Record) error {
 	if err := m.enlist(ctx, rec, rec.End()); err != nil {
 		return err
 	}
-	return m.addTo(ctx, ownerOf(rec), Member{SID: rec.SID, End: rec.End()})
+	return m.addTo(ctx, ownerOf(rec), Member{SID: rec.SID, End: rec.End(), Proved: rec.Origin.Proved})
 }
 
 // addTo enters a session in a list and ends those that are then too many.

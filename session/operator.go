@@ -207,6 +207,7 @@ func (m *Manager) RevokeUser(ctx context.Context, name string, tokens bool) (Rev
 		return n, err
 	}
 	for _, o := range owners {
+		m.beginEpoch(ctx, owner(o.Source, o.ID))
 		sids, err := m.lists(ctx, o, false)
 		if err != nil {
 			return n, err
@@ -229,6 +230,30 @@ func (m *Manager) RevokeUser(ctx context.Context, name string, tokens bool) (Rev
 		}
 	}
 	return n, nil
+}
+
+// beginEpoch ends what an owner has that is no session yet: authorization codes,
+// halves of a sign-in, logins under way, requests for approval. A store that takes
+// no changes makes no session of them either.
+func (m *Manager) beginEpoch(ctx context.Context, owner string) {
+	epoch, err := m.outdate(ctx, owner, time.Time{})
+	if err == nil {
+		m.house.note(ending{owner: owner, epoch: epoch})
+	}
+	if err == nil && m.o.Pushes != nil {
+		err = m.ask(ctx, "close pushes", func(ctx context.Context) error { return m.o.Pushes.ClosePushes(ctx, owner) })
+	}
+	if err != nil {
+		m.o.Log.WarnContext(ctx, "what a user has begun to log in with was not ended; it is good for five minutes at most", "error", err)
+	}
+}
+
+func (m *Manager) outdate(ctx context.Context, owner string, at time.Time) (epoch time.Time, err error) {
+	err = m.tell(ctx, "outdate", func(ctx context.Context) (err error) {
+		epoch, err = m.o.Index.Outdate(ctx, owner, at)
+		return err
+	})
+	return epoch, err
 }
 
 // named returns all owners of a name.

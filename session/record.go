@@ -28,6 +28,9 @@ type Origin struct {
 	Client string   `json:"client,omitempty"` // OAuth client id; empty: the API knows no clients
 	Scopes []string `json:"scopes,omitempty"` // granted to that client
 	AMR    []string `json:"amr,omitempty"`    // how the user proved himself, RFC 8176
+	// Proved is when he began to, by the store's clock: a later end of all that is
+	// his counts for this session too. Zero: it does not.
+	Proved time.Time `json:"proved,omitzero"`
 }
 
 // TokenData is what the record of an API token keeps besides. It never changes.
@@ -160,17 +163,23 @@ type Index interface {
 	// Add notes that a session of owner was used now and lives until end. It
 	// returns the least recently used ones beyond limit, which the caller is to
 	// end and Remove; limit 0 is none. What has passed its end is forgotten.
+	// ErrOutdated, and nothing is noted, if the owner's epoch is not before
+	// Member.Proved.
 	Add(ctx context.Context, owner string, m Member, limit int) (over []token.SID, err error)
 	// List returns the sessions of owner, the least recently used first.
 	List(ctx context.Context, owner string) ([]token.SID, error)
 	// Remove forgets a session. It is no error if it was not there.
 	Remove(ctx context.Context, owner string, sid token.SID) error
+	// Outdate begins a new epoch of owner at a time, zero is now, and returns when
+	// it began: that, or the latest there was.
+	Outdate(ctx context.Context, owner string, at time.Time) (time.Time, error)
 }
 
 // Member is a session in an Index.
 type Member struct {
-	SID token.SID
-	End time.Time
+	SID    token.SID
+	End    time.Time
+	Proved time.Time // see Origin.Proved
 }
 
 // KeyStore keeps one text, the manifest of signing keys, for all replicas.

@@ -8,8 +8,9 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// calmAfter is how long after a failover reuse does not revoke: the new server
-// may lack the last rotations, and honest tokens look old to it.
+// calmAfter is how long after a reconnect reuse does not revoke: another server
+// may answer now that lacks the last rotations, or has lost those that healed, and
+// honest tokens look old to it.
 const calmAfter = time.Minute
 
 // Refresh trades a refresh token for new tokens. With rotation the set holds
@@ -95,7 +96,7 @@ func (m *Manager) widens(ctx context.Context, iss *Issuer, sid token.SID, g toke
 }
 
 func (m *Manager) calming() bool {
-	at := m.contact.failover.Load()
+	at := m.contact.reset.Load()
 	return at != 0 && m.now()-at < int64(calmAfter)
 }
 

@@ -95,7 +95,7 @@ func (m *Manager) renewable(ctx context.Context, iss *Issuer, sid token.SID, gen
 // only backend session that a password is tried on.
 func (m *Manager) proveOwner(ctx context.Context, iss *Issuer, rec *Record, g token.Grant) error {
 	if iss.Backend == nil {
-		id, err := m.prove(ctx, iss, token.NewSID(), KindBasic, g)
+		id, _, err := m.prove(ctx, iss, token.NewSID(), KindBasic, g)
 		if err == nil && id.ID != rec.Identity.ID {
 			return errBadCredentials
 		}
@@ -106,7 +106,7 @@ func (m *Manager) proveOwner(ctx context.Context, iss *Issuer, rec *Record, g to
 	}
 	by := *iss
 	by.Verifier, by.Backend = renewal{iss.Backend, rec.Identity}, nil // what fails here ends no backend session
-	_, err := m.prove(ctx, &by, rec.SID, KindBasic, g)
+	_, _, err := m.prove(ctx, &by, rec.SID, KindBasic, g)
 	if !isKind(err, token.InvalidRefresh) {
 		return err
 	}

@@ -26,7 +26,8 @@ func (m *Manager) Logout(ctx context.Context, iss *Issuer, sid token.SID) error 
 	if !iss.VendorLogout {
 		return m.End(ctx, sid, reasonLogout)
 	}
-	rec, err := m.revoke(ctx, Revocation{SID: sid, Reason: reasonLogout, KeepAccess: true})
+	closing := Revocation{SID: sid, Reason: reasonLogout, KeepAccess: true}
+	rec, err := m.revoke(ctx, closing)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -34,6 +35,7 @@ func (m *Manager) Logout(ctx context.Context, iss *Issuer, sid token.SID) error 
 		return err
 	}
 	if rec.Revoked == "" && !rec.Closed {
+		m.house.revoked(closing)
 		m.o.Recorder.Ended(reasonLogout)
 		m.close(ctx, &rec)
 		if iss.Backend != nil {
@@ -91,7 +93,7 @@ func (m *Manager) revoke(ctx context.Context, r Revocation) (Record, error) {
 func (m *Manager) ended(ctx context.Context, rec *Record, reason string) {
 	m.drop(rec.SID)
 	m.doors.chosen.remove(rec.SID)
-	m.house.revoked(rec.SID, reason)
+	m.house.revoked(Revocation{SID: rec.SID, Reason: reason})
 	m.announce(ctx, rec.SID, reason)
 	m.unlist(ctx, ownerOf(rec), rec.SID)
 	if rec.Closed {
@@ -150,16 +152,15 @@ func (m *Manager) heard(e Event) {
 	case EventAlive:
 		now := time.Now()
 		m.contact.alive(m.mono(now), now.Sub(e.At))
-	case EventFailover:
-		m.contact.failover.Store(m.now())
-		m.missed()
-	case EventReset:
+	case EventReset, EventFailover:
 		m.missed()
 	}
 }
 
-// missed: from here on memory counts as unread, until pings return.
+// missed: from here on memory counts as unread, until pings return. Whoever
+// answers then may be another server.
 func (m *Manager) missed() {
+	m.contact.reset.Store(m.now())
 	m.contact.lost.Store(true)
 	m.doors.chosen.forget()
 	m.house.reassert.Store(true)

@@ -133,8 +133,9 @@ type Directory interface {
 // Throttle counts failed logins in the store, by account and by address.
 type Throttle interface {
 	// Allow returns 0, or for how long logins of this account or address are
-	// refused. Both are keyed digests in hex, fit for the name of a key.
-	Allow(ctx context.Context, account, address string) (retryAfter time.Duration, err error)
+	// refused, and what time it is by the store's clock. Both are keyed digests in
+	// hex, fit for the name of a key.
+	Allow(ctx context.Context, account, address string) (retryAfter time.Duration, now time.Time, err error)
 	// Fail counts one failed login.
 	Fail(ctx context.Context, account, address string) error
 }
@@ -157,4 +158,10 @@ var (
 	ErrNotFound = errors.New("session: not found")
 	// ErrExists says that Create met another session under the same id.
 	ErrExists = errors.New("session: id is taken")
+	// ErrOutdated says that all that the owner had proved by then was ended since.
+	ErrOutdated = errors.New("session: outdated")
+	// ErrRefused is wrapped by the error of a store that answered and would not do
+	// this one thing, because it is full or takes no changes. To callers that is
+	// a store which could not be asked, but other questions are worth asking.
+	ErrRefused = errors.New("session: the store refused")
 )

@@ -20,6 +20,7 @@ type ticket struct {
 	Method   string         `json:"method"`
 	Session  string         `json:"session,omitempty"` // names a request for approval
 	Until    time.Time      `json:"until"`
+	Proved   time.Time      `json:"proved,omitzero"` // see Origin.Proved
 }
 
 func ticketPlace(iss *Issuer) seal.Place {
@@ -27,8 +28,8 @@ func ticketPlace(iss *Issuer) seal.Place {
 }
 
 // halfProved does what a second factor that is missing or wrong asks for, and
-// returns the error for the caller.
-func (m *Manager) halfProved(ctx context.Context, iss *Issuer, kind Kind, id token.Identity, g token.Grant, err error) error {
+// returns the error for the caller. t says who has proved his password, and when.
+func (m *Manager) halfProved(ctx context.Context, iss *Issuer, kind Kind, t ticket, g token.Grant, err error) error {
 	if isKind(err, token.BadCredentials) {
 		account, address := m.failureKeys(iss, g)
 		m.countFailure(ctx, account, address)
@@ -37,10 +38,12 @@ func (m *Manager) halfProved(ctx context.Context, iss *Issuer, kind Kind, id tok
 	if !ok || e.Challenge == nil || kind != KindPortal {
 		return err
 	}
-	text, jerr := json.Marshal(ticket{
-		Identity: id, Username: g.Username, Method: e.Challenge.Method, Session: e.Challenge.Session,
-		Until: time.Now().Add(ChallengeLife),
-	})
+	t.Username, t.Method, t.Session, t.Until = g.Username, e.Challenge.Method, e.Challenge.Session, time.Now().Add(ChallengeLife)
+	// On the roll, so that an operator who ends all that the user has finds him.
+	if lost := m.enlist(ctx, &Record{Identity: t.Identity, Origin: Origin{Source: iss.Source}}, t.Until); lost != nil {
+		return lost
+	}
+	text, jerr := json.Marshal(t)
 	if jerr != nil {
 		return token.Fail(token.Internal, "", jerr)
 	}
@@ -85,7 +88,7 @@ func (m *Manager) Resume(ctx context.Context, iss *Issuer, sealed token.Secret, 
 func (m *Manager) resume(ctx context.Context, iss *Issuer, t ticket, g token.Grant) (token.Set, error) {
 	g.Username = t.Username
 	account, address := m.failureKeys(iss, g)
-	if err := m.allowed(ctx, account, address); err != nil {
+	if _, err := m.allowed(ctx, account, address); err != nil {
 		return token.Set{}, err
 	}
 	if err := m.resumeFactor(ctx, iss, t, g); err != nil {
@@ -96,12 +99,16 @@ func (m *Manager) resume(ctx context.Context, iss *Issuer, t ticket, g token.Gra
 	}
 	rec, err := m.create(ctx, Record{
 		SID: token.NewSID(), Identity: t.Identity,
-		Origin: Origin{Kind: KindPortal, Issuer: iss.Name, Source: iss.Source, AMR: []string{amrPassword, amrFactor}},
+		Origin: Origin{Kind: KindPortal, Issuer: iss.Name, Source: iss.Source, AMR: []string{amrPassword, amrFactor}, Proved: t.Proved},
 	}, lifeOf(iss, KindPortal))
 	if err != nil {
 		return token.Set{}, err
 	}
-	return m.handOut(ctx, iss, rec)
+	set, err := m.handOut(ctx, iss, rec)
+	if errors.Is(err, ErrOutdated) {
+		err = errOldTicket
+	}
+	return set, err
 }
 
 // resumeFactor returns nil if the second factor is proved.

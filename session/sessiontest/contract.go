@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"ParallelRotationsAgree", testParallel},
 		{"IndexOrderAndBound", testIndex},
 		{"IndexForgetsEnded", testIndexForgets},
+		{"EpochEndsWhatWasProved", testIndexEpoch},
 		{"RollInPages", testRollPages},
 		{"RollForgetsEnded", testRollForgets},
 		{"RollFindsByPrefix", testRollPrefix},

@@ -29,6 +29,10 @@ func putCode(t testing.TB, s Subject, life time.Duration) {
 func findCode(t testing.TB, s Subject, want session.Code) {
 	t.Helper()
 	got, err := s.Codes.FindCode(t.Context(), codeDigest)
+	if away := time.Since(got.Made).Abs(); err == nil && away > 5*time.Second {
+		t.Errorf("Made = %v; want the store's now", got.Made)
+	}
+	want.Made = got.Made
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Fatalf("FindCode = %v; want no error (-want +got):\n%s", err, diff)
 	}

@@ -61,10 +61,64 @@ func testIndexForgets(t *testing.T, s Subject) {
 	}
 }
 
+// What was proved by the time that an epoch begins is over, and what is proved
+// later is not; of one owner alone.
+func testIndexEpoch(t *testing.T, s Subject) {
+	add := func(owner string, proved time.Time) error {
+		m := session.Member{SID: token.NewSID(), End: time.Now().Add(time.Hour), Proved: proved}
+		_, err := s.Index.Add(t.Context(), owner, m, 5)
+		return err
+	}
+	now := func() time.Time {
+		_, at, err := s.Throttle.Allow(t.Context(), "e0", "e1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	old := now()
+	if err := add("u1", old); err != nil {
+		t.Fatalf("Add without an epoch = %v; want no error", err)
+	}
+	wait(t, 5*time.Millisecond)
+	var epoch time.Time
+	insist(t, func() (err error) { epoch, err = s.Index.Outdate(t.Context(), "u1", time.Time{}); return err })
+	if !epoch.After(old) || epoch.After(now()) {
+		t.Fatalf("epoch = %v; want the store's now", epoch)
+	}
+	for what, c := range map[string]struct {
+		owner  string
+		proved time.Time
+		want   error
+	}{
+		"proved before":       {"u1", old, session.ErrOutdated},
+		"proved at that time": {"u1", epoch, session.ErrOutdated},
+		"proved after":        {"u1", epoch.Add(time.Millisecond), nil},
+		"proved nowhere":      {"u1", time.Time{}, nil},
+		"another owner's":     {"u2", old, nil},
+	} {
+		if err := add(c.owner, c.proved); !errors.Is(err, c.want) {
+			t.Errorf("Add of what was %s = %v; want %v", what, err, c.want)
+		}
+	}
+	if sids, err := s.Index.List(t.Context(), "u1"); err != nil || len(sids) != 3 {
+		t.Errorf("List = %v, %v; want the three that were added", sids, err)
+	}
+	if again, err := s.Index.Outdate(t.Context(), "u1", old); err != nil || !again.Equal(epoch) {
+		t.Errorf("Outdate at an earlier time = %v, %v; want the latest epoch %v", again, err, epoch)
+	}
+	if first, err := s.Index.Outdate(t.Context(), "u3", old); err != nil || !first.Equal(old) {
+		t.Errorf("Outdate at a time = %v, %v; want %v", first, err, old)
+	}
+}
+
 func testThrottle(t *testing.T, s Subject) {
 	allow := func(account, address string) time.Duration {
 		t.Helper()
-		d, err := s.Throttle.Allow(t.Context(), account, address)
+		d, now, err := s.Throttle.Allow(t.Context(), account, address)
+		if away := time.Since(now).Abs(); err == nil && away > 5*time.Second {
+			t.Errorf("Allow says it is %v; want the store's now", now)
+		}
 		if err != nil {
 			t.Fatalf("Allow = %v; want no error", err)
 		}

@@ -30,6 +30,7 @@ type Memory struct {
 	mu       sync.Mutex
 	rows     map[token.SID]*row                  // guarded by mu, as all below
 	lists    map[string]map[token.SID]membership // by owner
+	epochs   map[string]time.Time                // by owner
 	roll     map[session.Owner]time.Time         // the end of each
 	failures map[string][]time.Time              // by account or address
 	factors  factors
@@ -62,7 +63,7 @@ type note struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		rows: map[token.SID]*row{}, lists: map[string]map[token.SID]membership{},
+		rows: map[token.SID]*row{}, lists: map[string]map[token.SID]membership{}, epochs: map[string]time.Time{},
 		roll: map[session.Owner]time.Time{}, failures: map[string][]time.Time{}, codes: map[string]*codeRow{},
 		factors: factors{users: map[string]*factorRow{}, pushes: map[string]*pushRow{}}, follow: map[chan session.Event]struct{}{}, lose: map[string]bool{},
 	}
@@ -81,7 +82,7 @@ func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, method := range []string{
-		"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "put code", "take code",
+		"create", "rotate", "touch", "revoke", "add", "outdate", "enlist", "settle", "put code", "take code",
 		"issue", "try", "open push", "settle push", "close pushes",
 	} {
 		m.lose[method] = true
@@ -303,6 +304,9 @@ func (m *Memory) Add(_ context.Context, owner string, s session.Member, limit in
 	defer m.mu.Unlock()
 	if err := m.begin(); err != nil {
 		return nil, err
+	}
+	if epoch, ok := m.epochs[owner]; ok && !s.Proved.IsZero() && !epoch.Before(s.Proved) {
+		return nil, session.ErrOutdated
 	}
 	l, now := m.lists[owner], clock()
 	if l == nil {

@@ -23,6 +23,7 @@ func (m *Memory) PutCode(_ context.Context, digest string, c session.Code, life 
 	}
 	if m.code(digest) == nil {
 		c.Scopes = slices.Clone(c.Scopes)
+		c.Made = clock()
 		m.codes[digest] = &codeRow{c, clock().Add(life)}
 	}
 	return m.lost("put code")

@@ -14,13 +14,42 @@ const (
 )
 
 // Allow implements session.Throttle.
-func (m *Memory) Allow(_ context.Context, account, address string) (time.Duration, error) {
+func (m *Memory) Allow(_ context.Context, account, address string) (time.Duration, time.Time, error) {
 	defer m.mu.Unlock()
 	if err := m.begin(); err != nil {
-		return 0, err
+		return 0, time.Time{}, err
 	}
 	now := clock()
-	return max(m.blocked(account, now), m.blocked(address, now)), nil
+	return max(m.blocked(account, now), m.blocked(address, now)), now, nil
+}
+
+// Outdate implements session.Index.
+func (m *Memory) Outdate(_ context.Context, owner string, at time.Time) (time.Time, error) {
+	defer m.mu.Unlock()
+	if err := m.begin(); err != nil {
+		return time.Time{}, err
+	}
+	if at.IsZero() {
+		at = clock()
+	}
+	if at.After(m.epochs[owner]) {
+		m.epochs[owner] = at
+	}
+	return m.epochs[owner], m.lost("outdate")
+}
+
+// ForgetEpochs and ForgetLists lose what a failover to a copy may lose.
+func (m *Memory) ForgetEpochs() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.epochs)
+}
+
+// ForgetLists empties the index.
+func (m *Memory) ForgetLists() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.lists)
 }
 
 func (m *Memory) blocked(who string, now time.Time) time.Duration {
