@@ -248,8 +248,10 @@ func (s Shape) ParseRefresh(text token.Secret) (token.Access, *token.Core, error
 type Keys interface {
 	// Signing returns the key that signs now and its id (RFC 7638 thumbprint).
 	Signing() (kid string, key *rsa.PrivateKey)
-	// Public returns the key of an id that may still verify.
-	Public(kid string) (*rsa.PublicKey, bool)
+	// Public returns the key of an id that may still verify. A *token.Error of kind
+	// Unavailable says that it could not be asked; any other error, that there is
+	// no such key.
+	Public(kid string) (*rsa.PublicKey, error)
 	// SignHMAC returns the HMAC-SHA-256 of HS256, under the key that signs now.
 	SignHMAC(signed []byte) []byte
 	// VerifyHMAC reports whether mac is the HMAC of signed, under any key that may

@@ -172,12 +172,3 @@ type Member struct {
 	SID token.SID
 	End time.Time
 }
-
-// KeyStore keeps one text, the manifest of signing keys, for all replicas.
-type KeyStore interface {
-	// Load returns the manifest, or ErrNotFound.
-	Load(ctx context.Context) (string, error)
-	// Settle writes the manifest if there is none and returns the one that is
-	// there then: the first writer wins.
-	Settle(ctx context.Context, manifest string) (string, error)
-}

@@ -2,7 +2,6 @@ package sessiontest
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -85,20 +84,6 @@ func testThrottle(t *testing.T, s Subject) {
 	}
 	if d := allow("cc", "dd"); d != 0 {
 		t.Errorf("Allow of others = %v; want 0", d)
-	}
-}
-
-func testKeys(t *testing.T, s Subject) {
-	if _, err := s.Keys.Load(t.Context()); !errors.Is(err, session.ErrNotFound) {
-		t.Fatalf("Load = %v; want ErrNotFound", err)
-	}
-	for _, mine := range []string{"first", "second"} {
-		if got, err := s.Keys.Settle(t.Context(), mine); err != nil || got != "first" {
-			t.Errorf("Settle(%s) = %q, %v; want first", mine, got, err)
-		}
-	}
-	if got, err := s.Keys.Load(t.Context()); err != nil || got != "first" {
-		t.Errorf("Load = %q, %v; want first", got, err)
 	}
 }
 

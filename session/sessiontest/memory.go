@@ -22,9 +22,8 @@ const (
 	closedKeep = 10 * time.Minute
 )
 
-// Memory is session's Store, Index, Roll, Throttle, KeyStore, Codes, Feed, Tries and
-// Pushes in memory. Its
-// clock is time.Now, so it works inside testing/synctest. It is safe for
+// Memory is session's Store, Index, Roll, Throttle, KeyStore, Replicas, Codes, Feed,
+// Tries and Pushes in memory. Its clock is time.Now, so it works inside testing/synctest. It is safe for
 // concurrent use.
 type Memory struct {
 	mu       sync.Mutex
@@ -34,7 +33,7 @@ type Memory struct {
 	failures map[string][]time.Time              // by account or address
 	factors  factors
 	codes    map[string]*codeRow // by digest
-	manifest string
+	keeping  keeping
 	follow   map[chan session.Event]struct{}
 	down     bool
 	lose     map[string]bool // calls whose next reply is lost
