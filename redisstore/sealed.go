@@ -116,7 +116,7 @@ func (s *Sealed) count(ctx context.Context, keys []string) (session.SealedPage, 
 	for i := range keys {
 		for id := range secretsOf(texts[i].Val()) {
 			if found[id] == nil {
-				found[id] = &session.SealedValues{Secret: id, }
+				found[id] = &session.SealedValues{Secret: id}
 			}
 			note(found[id], lives[i].Val(), now)
 		}

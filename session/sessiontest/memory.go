@@ -80,7 +80,7 @@ func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, method := range []string{
-		"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "put code", "take code",
+		"create", "rotate", "touch", "revoke", "add", "enlist", "settle", "swap", "beat", "leave", "put code", "take code",
 		"issue", "try", "open push", "settle push", "close pushes",
 	} {
 		m.lose[method] = true

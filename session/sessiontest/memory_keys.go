@@ -116,3 +116,10 @@ func (m *Memory) Secrets(context.Context) ([]session.SecretUse, error) {
 	}
 	return uses, nil
 }
+
+// Forget loses the keys, replicas and secrets, as FLUSHALL does.
+func (m *Memory) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keeping = keeping{}
+}
