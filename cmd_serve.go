@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/proxy"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
+	"github.com/gatehouse-gateway/gatehouse/session"
 )
 
 // runServe is the gateway in earnest.
@@ -54,6 +55,7 @@ type server struct {
 	metrics *metrics.Metrics
 	users   *identity.Users
 	journal *journal.Journal // nil: there is none
+	self    session.Replica  // as other replicas see this process
 
 	public, admin net.Listener
 	gateway       atomic.Pointer[gateway]
@@ -63,7 +65,7 @@ type server struct {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger) *server {
-	return &server{cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo())}
+	return &server{cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo()), self: newReplica()}
 }
 
 // listen opens both ports, so that a port that is taken ends the start at once.
@@ -199,7 +201,7 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 	if err := client.Ping(ctx); err != nil {
 		return nil, err
 	}
-	g, err := build(ctx, s.cfg, outside{stores: storesOf(client), users: s.users, metrics: s.metrics, log: s.log, journal: s.journal})
+	g, err := build(ctx, s.cfg, outside{stores: storesOf(client), users: s.users, metrics: s.metrics, log: s.log, journal: s.journal, self: s.self})
 	if err == nil {
 		g.replayFirst(ctx, s.log)
 	}
@@ -209,7 +211,7 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 func storesOf(c *redisstore.Client) stores {
 	sessions, backends, factors, feed := c.Sessions(), c.Backends(), c.Factors(), c.Feed()
 	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: feed, notices: feed,
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), replicas: c.Replicas(), sealed: c.Sealed(), codes: c.Codes(), feed: feed, notices: feed,
 		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
 	}
 }
@@ -259,6 +261,12 @@ func (s *server) adminServer() *http.Server {
 			}
 			return nil
 		},
+		Keys: func() admin.Keys {
+			if g := s.gateway.Load(); g != nil {
+				return g.keeper
+			}
+			return nil
+		},
 		Challenges: func() admin.Challenges {
 			if g := s.gateway.Load(); g != nil {
 				return g.sessions
@@ -294,7 +302,8 @@ func (s *server) ready() admin.Readiness {
 		}
 		return admin.Readiness{Waiting: []string{why}}
 	}
-	r := admin.Readiness{Ready: true}
+	k := g.keeper.Standing()
+	r := admin.Readiness{Ready: len(k.Waiting) == 0, Waiting: k.Waiting, Degraded: k.Degraded}
 	if g.sessions.Degraded() {
 		r.Degraded = append(r.Degraded, "the store cannot be asked, or its events do not come in")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -55,6 +56,11 @@ func (l *loader) process() {
 	c.Secrets = l.secrets(v.Secret)
 	c.DegradedFor = l.duration(prefix+"DEGRADED_FOR", v.DegradedFor, 0, maxDegraded)
 	c.Drain.Timeout = l.duration(prefix+"DRAIN_TIMEOUT", v.DrainTimeout, 0, maxDrain)
+	c.Keys = Keys{
+		Heartbeat:  l.duration(prefix+"HEARTBEAT", v.Heartbeat, minHeartbeat, maxHeartbeat),
+		PublishFor: l.duration(prefix+"KEY_PUBLISH_FOR", v.KeyPublishFor, time.Second, maxPublish),
+		KeepFor:    l.duration(prefix+"KEY_KEEP_FOR", v.KeyKeepFor, time.Second, maxTTL),
+	}
 	c.Drain.LogoutBackends = l.boolean(prefix+"LOGOUT_AT_DRAIN", v.LogoutBackends)
 	if err := c.Log.Level.UnmarshalText([]byte(v.LogLevel)); err != nil {
 		l.fault(prefix+"LOG_LEVEL", fmt.Sprintf("%q is no level", v.LogLevel), "use debug, info, warn or error")

@@ -23,7 +23,10 @@ const (
 	maxDrain      = 10 * time.Minute
 	maxHeaderWait = time.Hour
 	maxTTL        = 400 * 24 * time.Hour // whoever wants more wants 0, never, where the vendor has it
-	maxLength     = 4096                 // of a refresh token: it travels in a cookie
+	minHeartbeat  = 100 * time.Millisecond
+	maxHeartbeat  = time.Minute
+	maxPublish    = 24 * time.Hour
+	maxLength     = 4096 // of a refresh token: it travels in a cookie
 )
 
 // duration reads a time like "90s" or "12h". Empty gives 0 and no fault.

@@ -195,6 +195,7 @@ type Tokens struct {
 	OpenRefresh func(k Keys, text token.Secret) (token.Access, error)
 	// MintID makes an id_token; nil where the vendor has none.
 	MintID func(k Keys, t token.IDToken) (token.Secret, error)
+	IDTTL  time.Duration // life of what MintID makes, where the client has none of its own
 }
 
 // Shape is how a dialect's tokens look, with the keys that sign them.

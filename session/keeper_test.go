@@ -407,6 +407,7 @@ func TestRotationWhoseReplyIsLost(t *testing.T) {
 		if _, err := a.Rotate(t.Context(), false); err == nil || token.KindOf(err) != token.Unavailable {
 			t.Fatalf("Rotate = %v; want unavailable", err)
 		}
+		time.Sleep(2 * beatEvery) // the heartbeat's reply is lost too
 		if again := a.rotate(false); again.Begun {
 			t.Errorf("the operator's second try = %+v; want the rotation that is under way", again)
 		}
