@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/admin"
 )
@@ -63,13 +65,15 @@ func runKeys(ctx context.Context, args []string, std streams) error {
 	return err
 }
 
-// keyState is all that keys list finds.
+// keyState is all that keys list finds. What may have been made with a secret that
+// is out of use is counted only if there is such a secret, by its fingerprint.
 type keyState struct {
 	admin.KeyList
-	Sealed []admin.SealedValues `json:"sealed"` // backend sessions, if some secret is out of use
-	// Tokens are the API tokens that can be used and may have been made with a secret
-	// that is out of use, by its fingerprint: they do not tell.
-	Tokens map[string]int `json:"tokens"`
+	Sealed []admin.SealedValues `json:"sealed"` // backend sessions
+	// Sessions and Tokens are those that can be used and were opened or made while
+	// the secret was in use, or before: they do not tell with which.
+	Sessions map[string]int `json:"sessions"`
+	Tokens   map[string]int `json:"tokens"`
 }
 
 func listKeys(ctx context.Context, c *admin.Client, a arguments, std streams) error {
@@ -77,12 +81,9 @@ func listKeys(ctx context.Context, c *admin.Client, a arguments, std streams) er
 	if err != nil {
 		return err
 	}
-	s := keyState{KeyList: list, Sealed: []admin.SealedValues{}, Tokens: map[string]int{}}
+	s := keyState{KeyList: list, Sealed: []admin.SealedValues{}, Sessions: map[string]int{}, Tokens: map[string]int{}}
 	if slices.ContainsFunc(list.Secrets, formerlyUsed) {
-		if s.Sealed, err = countSealed(ctx, c, std.err); err != nil {
-			return err
-		}
-		if err := s.countTokens(ctx, c); err != nil {
+		if err := s.count(ctx, c, std.err); err != nil {
 			return err
 		}
 	}
@@ -96,25 +97,73 @@ func listKeys(ctx context.Context, c *admin.Client, a arguments, std streams) er
 // replica makes new values with.
 func formerlyUsed(s admin.Secret) bool { return !s.Using && !s.LastUsed.IsZero() }
 
-// countSealed looks at all backend sessions, a part at a time, and says on
-// standard error how far it is.
-func countSealed(ctx context.Context, c *admin.Client, progress io.Writer) ([]admin.SealedValues, error) {
-	const tellEvery = 10_000
-	all := []admin.SealedValues{}
-	for looked, told, next := 0, 0, ""; ; {
+// count looks at all that may depend on a secret, a page at a time.
+func (s *keyState) count(ctx context.Context, c *admin.Client, out io.Writer) error {
+	const active = "active"
+	sealed := &progress{out: out, noun: "backend session"}
+	err := pages(sealed, func(next string) (int, string, error) {
 		page, err := c.Sealed(ctx, next)
-		if err != nil {
-			return nil, err
-		}
 		for _, v := range page.Values {
-			all = addSealed(all, v)
+			s.Sealed = addSealed(s.Sealed, v)
 		}
-		if looked += page.Looked; looked-told >= tellEvery {
-			told = looked
-			fmt.Fprintf(progress, "looked at %s so far\n", count(looked, "backend session"))
+		return page.Looked, page.Next, err
+	})
+	if err != nil {
+		return err
+	}
+	err = pages(&progress{out: out, noun: "session"}, func(next string) (int, string, error) {
+		list, err := c.Sessions(ctx, "", next, pageSize)
+		for _, one := range list.Sessions {
+			if one.State == active {
+				s.note(s.Sessions, one.Issued)
+			}
 		}
-		if next = page.Next; next == "" {
-			return all, nil
+		return len(list.Sessions), list.Next, err
+	})
+	if err != nil {
+		return err
+	}
+	return pages(&progress{out: out, noun: "API token"}, func(next string) (int, string, error) {
+		list, err := c.Tokens(ctx, "", next, pageSize)
+		for _, one := range list.Tokens {
+			if one.State == active {
+				s.note(s.Tokens, one.Made)
+			}
+		}
+		return len(list.Tokens), list.Next, err
+	})
+}
+
+// note counts what was made at a time for every secret that may have made it.
+func (s *keyState) note(n map[string]int, made time.Time) {
+	for _, secret := range s.Secrets {
+		if formerlyUsed(secret) && !made.After(secret.LastUsed) {
+			n[secret.Fingerprint]++
+		}
+	}
+}
+
+// progress says how far a count is, every so often.
+type progress struct {
+	out          io.Writer
+	noun         string
+	looked, told int
+}
+
+// pages reads one page after the other.
+func pages(p *progress, read func(next string) (looked int, more string, err error)) error {
+	const tellEvery = 10_000
+	for next := ""; ; {
+		looked, more, err := read(next)
+		if err != nil {
+			return err
+		}
+		if p.looked += looked; p.looked-p.told >= tellEvery {
+			p.told = p.looked
+			fmt.Fprintf(p.out, "looked at %s so far\n", count(p.looked, p.noun))
+		}
+		if next = more; next == "" {
+			return nil
 		}
 	}
 }
@@ -133,64 +182,14 @@ func addSealed(all []admin.SealedValues, v admin.SealedValues) []admin.SealedVal
 	return append(all, v)
 }
 
-// countTokens counts the API tokens that were made while a secret was in use, or
-// before that: who else made them is not known.
-func (s *keyState) countTokens(ctx context.Context, c *admin.Client) error {
-	tokens, err := gather(func(next string) ([]admin.APIToken, string, error) {
-		list, err := c.Tokens(ctx, "", next, pageSize)
-		return list.Tokens, list.Next, err
-	})
-	if err != nil {
-		return err
-	}
-	for _, secret := range s.Secrets {
-		if !formerlyUsed(secret) {
-			continue
-		}
-		for _, t := range tokens {
-			if t.State == "active" && !t.Made.After(secret.LastUsed) {
-				s.Tokens[secret.Fingerprint]++
-			}
-		}
-	}
-	return nil
-}
-
 func (s *keyState) print(w io.Writer) error {
-	var rows [][]string
-	for _, k := range s.Signing {
-		rows = append(rows, []string{k.KID, k.State, when(k.From), when(k.Gone), k.Secret})
-	}
-	if err := printTable(w, []string{"SIGNING KEY", "STATE", "SIGNS FROM", "REMOVED", "SEALED UNDER"}, rows); err != nil {
-		return err
-	}
-	rows = nil
-	for _, x := range s.Secrets {
-		place := "not here"
-		if x.Place > 0 {
-			place = fmt.Sprint(x.Place)
+	for i, table := range []func(io.Writer) error{s.printSigning, s.printSecrets, s.printReplicas} {
+		if i > 0 {
+			fmt.Fprintln(w)
 		}
-		use := ""
-		if x.Using {
-			use = "in use"
+		if err := table(w); err != nil {
+			return err
 		}
-		rows = append(rows, []string{x.Fingerprint, place, use, when(x.FirstUsed), when(x.LastUsed), strings.Join(x.Unknown, " ")})
-	}
-	fmt.Fprintln(w)
-	if err := printTable(w, []string{"SECRET", "PLACE", "USE", "FIRST USED", "LAST USED", "UNKNOWN TO"}, rows); err != nil {
-		return err
-	}
-	rows = nil
-	for _, r := range s.Replicas {
-		state := "serves"
-		if !r.Serving {
-			state = "does not serve"
-		}
-		rows = append(rows, []string{r.Host + "/" + r.ID, r.Version, when(r.Started), state, strings.Join(r.Secrets, " "), r.Using})
-	}
-	fmt.Fprintln(w)
-	if err := printTable(w, []string{"REPLICA", "VERSION", "STARTED", "STATE", "SECRETS", "USES"}, rows); err != nil {
-		return err
 	}
 	for _, x := range s.Secrets {
 		if formerlyUsed(x) {
@@ -200,34 +199,72 @@ func (s *keyState) print(w io.Writer) error {
 	return nil
 }
 
+func (s *keyState) printSigning(w io.Writer) error {
+	var rows [][]string
+	for _, k := range s.Signing {
+		rows = append(rows, []string{k.KID, k.State, when(k.From), when(k.Gone), k.Secret})
+	}
+	return printTable(w, []string{"SIGNING KEY", "STATE", "SIGNS FROM", "REMOVED", "SEALED UNDER"}, rows)
+}
+
+func (s *keyState) printSecrets(w io.Writer) error {
+	var rows [][]string
+	for _, x := range s.Secrets {
+		place, use := "not here", ""
+		if x.Place > 0 {
+			place = strconv.Itoa(x.Place)
+		}
+		if x.Using {
+			use = "in use"
+		}
+		rows = append(rows, []string{x.Fingerprint, place, use, when(x.FirstUsed), when(x.LastUsed), strings.Join(x.Unknown, " ")})
+	}
+	return printTable(w, []string{"SECRET", "PLACE", "USE", "FIRST USED", "LAST USED", "UNKNOWN TO"}, rows)
+}
+
+func (s *keyState) printReplicas(w io.Writer) error {
+	var rows [][]string
+	for _, r := range s.Replicas {
+		state := "serves"
+		if !r.Serving {
+			state = "does not serve"
+		}
+		rows = append(rows, []string{r.Host + "/" + r.ID, r.Version, when(r.Started), state, strings.Join(r.Secrets, " "), r.Using})
+	}
+	return printTable(w, []string{"REPLICA", "VERSION", "STARTED", "STATE", "SECRETS", "USES"}, rows)
+}
+
 // advice says what depends on a secret that is out of use.
 func (s *keyState) advice(x admin.Secret) string {
 	var lines []string
-	if s.At.Before(x.SafeFrom) {
-		lines = append(lines, "sessions, refresh and access tokens made until "+when(x.LastUsed)+"; the last of them end by "+when(x.SafeFrom)+
-			", but for what never expires")
-	}
-	if x.SigningKeys > 0 {
-		lines = append(lines, count(x.SigningKeys, "signing key")+"; sealed anew when a replica starts or a key is rotated")
-	}
-	for _, v := range s.Sealed {
-		if v.Secret != x.Fingerprint {
-			continue
-		}
-		text := count(v.Count, "backend session") + "; each is sealed anew when it is renewed"
-		if !v.Until.IsZero() {
-			text += ", and the last of them ends by " + when(v.Until)
-		}
-		if v.Endless {
-			text += "; some have no end"
-		}
-		lines = append(lines, text)
+	if n := s.Sessions[x.Fingerprint]; n > 0 {
+		lines = append(lines, fmt.Sprintf("up to %s opened until %s: those whose client got no new tokens since; what is not used again ends by %s by itself",
+			count(n, "session"), when(x.LastUsed), when(x.SafeFrom)))
 	}
 	if n := s.Tokens[x.Fingerprint]; n > 0 {
-		lines = append(lines, "up to "+count(n, "API token")+" made until "+when(x.LastUsed)+"; their users have to make new ones")
+		lines = append(lines, fmt.Sprintf("up to %s made until %s: their users have to make new ones", count(n, "API token"), when(x.LastUsed)))
+	}
+	if x.SigningKeys > 0 {
+		lines = append(lines, count(x.SigningKeys, "signing key")+": sealed anew when a replica starts or a key is rotated")
+	}
+	for _, v := range s.Sealed {
+		if v.Secret == x.Fingerprint {
+			lines = append(lines, sealedLine(v))
+		}
 	}
 	if len(lines) == 0 {
-		return "Nothing depends on secret " + x.Fingerprint + " any more, but what never expires and was made until " + when(x.LastUsed) + ".\n"
+		return "Nothing depends on secret " + x.Fingerprint + " any more.\n"
 	}
 	return "If secret " + x.Fingerprint + " is removed now, these end with it:\n  - " + strings.Join(lines, "\n  - ") + "\n"
+}
+
+func sealedLine(v admin.SealedValues) string {
+	text := count(v.Count, "backend session") + ": each is sealed anew when it is renewed"
+	if !v.Until.IsZero() {
+		text += ", and the last of them ends by " + when(v.Until)
+	}
+	if v.Endless {
+		text += "; some have no end"
+	}
+	return text
 }

@@ -34,7 +34,7 @@ type Secret struct {
 	Seen        time.Time `json:"seen,omitzero"`
 	FirstUsed   time.Time `json:"first_used,omitzero"`
 	LastUsed    time.Time `json:"last_used,omitzero"`
-	SafeFrom    time.Time `json:"safe_from,omitzero"` // when it can be removed
+	SafeFrom    time.Time `json:"safe_from,omitzero"` // when all that is not used again has ended by itself
 }
 
 // Replica is a gateway that is alive.

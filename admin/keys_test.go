@@ -75,7 +75,8 @@ func TestKeysOverTheAPI(t *testing.T) {
 		{"rotate when", "POST /v1/keys/rotate?now=soon", nil, 400, "true or false", "keys.rotate", "malformed", "", nil},
 		{
 			"sealed", "GET /v1/keys/sealed?after=0.3", nil, 200,
-			`{"looked":7,"values":[{"secret":"11111111","count":3,"until":"2026-03-01T12:00:00Z","endless":true}],"next":"0.5"}`, "keys.sealed", "ok", "", []string{"after 0.3"},
+			`{"looked":7,"values":[{"secret":"11111111","count":3,"until":"2026-03-01T12:00:00Z","endless":true}],"next":"0.5"}`, "keys.sealed", "ok", "",
+			[]string{"after 0.3"},
 		},
 		{"a bug", "GET /v1/keys/sealed", errors.New("hunter2"), 500, "Something went wrong", "keys.sealed", "failed", "", []string{"after "}},
 		{"no such path", "GET /v1/keys/kid-1", nil, 404, "no such path", "unknown", "not_found", "", nil},

@@ -28,9 +28,9 @@ var _ session.Sealed = (*Sealed)(nil)
 // Sealed implements session.Sealed: one SCAN of one primary. What it gives as
 // Next is the number of the primary, a dot and the cursor there.
 func (s *Sealed) Sealed(ctx context.Context, after string) (session.SealedPage, error) {
-	node, cursor, err := parseCursor(after)
-	if err != nil {
-		return session.SealedPage{}, fail("sealed", err)
+	node, cursor, ok := parseCursor(after)
+	if !ok {
+		return session.SealedPage{}, session.ErrNotFound
 	}
 	primaries, err := s.primaries(ctx)
 	if err != nil {
@@ -57,18 +57,14 @@ func (s *Sealed) Sealed(ctx context.Context, after string) (session.SealedPage, 
 	return page, nil
 }
 
-func parseCursor(text string) (node int, cursor uint64, err error) {
+func parseCursor(text string) (node int, cursor uint64, ok bool) {
 	if text == "" {
-		return 0, 0, nil
+		return 0, 0, true
 	}
 	first, second, _ := strings.Cut(text, ".")
-	if node, err = strconv.Atoi(first); err != nil || node < 0 {
-		return 0, 0, errReply
-	}
-	if cursor, err = strconv.ParseUint(second, 10, 64); err != nil {
-		return 0, 0, errReply
-	}
-	return node, cursor, nil
+	node, nodeErr := strconv.Atoi(first)
+	cursor, cursorErr := strconv.ParseUint(second, 10, 64)
+	return node, cursor, nodeErr == nil && cursorErr == nil && node >= 0
 }
 
 // primaries returns those of a cluster in a lasting order, else the one there is.

@@ -530,3 +530,27 @@ func TestForeignSigningKeysStopAReplicaThatRuns(t *testing.T) {
 		a.end()
 	})
 }
+
+// counted is a Sealed of one page.
+type counted struct{ err error }
+
+func (c counted) Sealed(context.Context, string) (session.SealedPage, error) {
+	return session.SealedPage{Looked: 1}, c.err
+}
+
+func TestSealedValuesTellWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		sealed session.Sealed
+		want   token.Kind
+		looked int
+	}{
+		{sealed: nil}, {sealed: counted{}, looked: 1},
+		{sealed: counted{session.ErrNotFound}, want: token.Malformed}, {sealed: counted{sessiontest.ErrDown}, want: token.Unavailable},
+	} {
+		k := session.NewKeeper(session.KeeperOptions{Keyring: keyringOf(t, oldSecret), Store: sessiontest.NewMemory(), Sealed: c.sealed})
+		page, err := k.SealedValues(t.Context(), "")
+		if failed := err != nil; failed != (c.want != 0) || failed && token.KindOf(err) != c.want || page.Looked != c.looked {
+			t.Errorf("SealedValues = %+v, %v; want kind %v", page, err, c.want)
+		}
+	}
+}

@@ -29,8 +29,8 @@ type Secret struct {
 	Keys  int  // signing keys sealed under it
 	// Unknown are the replicas that serve and do not know it.
 	Unknown []string
-	// Safe is when nothing depends on it any more that has an end of its own; zero
-	// while it is in use, and if it never was.
+	// Safe is when all that was made with it and is not used again has ended by
+	// itself; zero while it is in use, and if it never was.
 	Safe time.Time
 }
 
@@ -61,6 +61,7 @@ type SealedPage struct {
 // Sealed counts what is sealed in the store, a part at a time.
 type Sealed interface {
 	// Sealed looks at the next part after what a page gave as Next; empty: the first.
+	// ErrNotFound says that no page gives such a Next.
 	Sealed(ctx context.Context, after string) (SealedPage, error)
 }
 
@@ -165,6 +166,9 @@ func (k *Keeper) SealedValues(ctx context.Context, after string) (SealedPage, er
 		return SealedPage{}, nil
 	}
 	page, err := k.o.Sealed.Sealed(ctx, after)
+	if errors.Is(err, ErrNotFound) {
+		return SealedPage{}, errNoPage
+	}
 	if err != nil {
 		return SealedPage{}, unavailable(err)
 	}

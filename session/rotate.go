@@ -25,6 +25,7 @@ const (
 var (
 	errKeysBusy = errors.New("session: the signing keys are changed by others all the time")
 	errManyKeys = token.Fail(token.Denied, "There are 16 signing keys already. Wait until the oldest one is removed; gatehouse keys says when.", nil)
+	errNoPage   = token.Fail(token.Malformed, "No page goes on there: after is the next of the page before.", nil)
 	errStranded = token.Fail(token.Denied, "The stored signing keys cannot be used here; /readyz says why.", nil)
 )
 

@@ -159,7 +159,7 @@ type keyList struct {
 		Secret string
 		Count  int
 	}
-	Tokens map[string]int
+	Sessions, Tokens map[string]int
 }
 
 func (o operator) keys(t testing.TB) keyList {
@@ -311,11 +311,11 @@ func TestSecretRollsWithoutAFalseRefusal(t *testing.T) {
 		})
 	})
 	l = op.keys(t)
-	if l.Signing[0].Secret != fresh || l.Tokens[old] != 1 || l.Secrets[1].SafeFrom.Sub(l.Secrets[1].LastUsed) != 12*time.Hour {
-		t.Errorf("keys before the removal = %+v; want the signing key resealed, one API token and a safe date told", l)
+	if l.Signing[0].Secret != fresh || l.Tokens[old] != 1 || l.Sessions[old] < 2 || l.Secrets[1].SafeFrom.Sub(l.Secrets[1].LastUsed) != 12*time.Hour {
+		t.Errorf("keys before the removal = %+v; want the signing key resealed, an API token, sessions and a safe date told", l)
 	}
 	out := op.run(t, 0, "keys").output
-	for _, want := range []string{"If secret " + old + " is removed now, these end with it:", "up to 1 API token", "sessions, refresh and access tokens made until"} {
+	for _, want := range []string{"If secret " + old + " is removed now, these end with it:", "up to 1 API token", "sessions opened until"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("keys says nothing of %q:\n%s", want, out)
 		}

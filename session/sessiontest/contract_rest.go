@@ -115,13 +115,16 @@ func testFeed(t *testing.T, s Subject) {
 			}
 		}
 	}
-	want := session.Event{Kind: session.EventRevoked, SID: token.NewSID(), Reason: "logout"}
-	if err := s.Feed.Announce(ctx, want); err != nil {
-		t.Fatalf("Announce = %v; want no error", err)
-	}
-	for i := range events {
-		if got := next(i, session.EventRevoked); got != want {
-			t.Errorf("follower %d heard %+v; want %+v", i, got, want)
+	for _, want := range []session.Event{
+		{Kind: session.EventRevoked, SID: token.NewSID(), Reason: "logout"}, {Kind: session.EventKeys},
+	} {
+		if err := s.Feed.Announce(ctx, want); err != nil {
+			t.Fatalf("Announce = %v; want no error", err)
+		}
+		for i := range events {
+			if got := next(i, want.Kind); got != want {
+				t.Errorf("follower %d heard %+v; want %+v", i, got, want)
+			}
 		}
 	}
 	cancel()
