@@ -343,8 +343,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 49 {
-		t.Errorf("%d variables are told; want 49", len(told))
+	if len(told) != 52 {
+		t.Errorf("%d variables are told; want 52", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)
