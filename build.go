@@ -33,6 +33,8 @@ type stores struct {
 	roll     session.Roll
 	throttle session.Throttle
 	keys     session.KeyStore
+	replicas session.Replicas // nil: nobody else uses the store
+	sealed   session.Sealed   // nil: nothing that is sealed can be counted
 	codes    session.Codes
 	feed     session.Feed
 	notices  upstream.Notices
@@ -54,6 +56,8 @@ type outside struct {
 	metrics   *metrics.Metrics
 	log       *slog.Logger
 	journal   *journal.Journal // nil: there is none
+	// self is this process as other replicas see it.
+	self session.Replica
 	// transports stand in for the network towards backends of these names.
 	transports map[string]http.RoundTripper
 }
@@ -63,6 +67,7 @@ type gateway struct {
 	front    *proxy.Proxy
 	options  proxy.Options // what front was made of
 	sessions *session.Manager
+	keeper   *session.Keeper
 	backends []*upstream.Backend
 	journal  *journal.Journal // nil: there is none
 	replayed func(context.Context, journal.Record) error
@@ -71,13 +76,15 @@ type gateway struct {
 }
 
 // build makes the parts and puts them together. It asks the store for the
-// signing keys, so it fails while the store cannot be asked.
+// signing keys and the other replicas, so it fails while the store cannot be
+// asked.
 func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error) {
 	ring, err := keyring(cfg, o.drawn)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := session.LoadKeys(ctx, o.stores.keys, ring)
+	g := &gateway{keeper: newKeeper(cfg, o, ring)}
+	keys, err := g.keeper.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +92,11 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{}
 	opts, err := sessionOptions(cfg, o, ring)
 	if err != nil {
 		return nil, err
 	}
-	opts.OnEnd = g.ended
+	opts.OnEnd, opts.OnKeys = g.ended, g.keeper.Changed
 	g.sessions = session.NewManager(opts)
 	b := &builder{
 		cfg: cfg, outside: o, ring: ring, keys: keys, gateway: g, edge: proxy.NewEdge(cfg.TrustedProxies, cfg.PublicURL),
@@ -115,6 +121,9 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 		Edge: b.edge, Recorder: o.metrics, Log: o.log,
 	}
 	g.front = proxy.New(g.options)
+	if err := g.keeper.Join(ctx, lives(cfg, routes)); err != nil {
+		return nil, err
+	}
 	g.replay(o)
 	return g, nil
 }
@@ -131,18 +140,6 @@ func (g *gateway) alone(route string) *proxy.Proxy {
 		}
 	}
 	return proxy.New(o)
-}
-
-// keyring is that of the configured secrets. Without any, one that is drawn lasts
-// for the process.
-func keyring(cfg *config.Config, drawn *seal.Keyring) (*seal.Keyring, error) {
-	switch {
-	case len(cfg.Secrets) > 0:
-		return seal.New(cfg.Secrets)
-	case drawn != nil:
-		return drawn, nil
-	}
-	return seal.Random(), nil
 }
 
 // rules compiles the policy; none configured means signed-in users, every path.
@@ -250,7 +247,7 @@ func (b *builder) backend(c config.Backend) error {
 	m.backend = upstream.New(upstream.Config{
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Client: client(c), Transport: transport,
 		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Challenges: b.stores.asked, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
-		Notices: b.stores.notices, Limits: limits(c),
+		Notices: b.stores.notices, Limits: limits(c), LastAlive: b.lastAlive(),
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static), Journal: b.journaled(),
 	})
 	b.gateway.backends = append(b.gateway.backends, m.backend)
@@ -423,6 +420,7 @@ func (g *gateway) RetryBackend(ctx context.Context, name string) error {
 func (g *gateway) run(ctx context.Context, log *slog.Logger) {
 	var wg sync.WaitGroup
 	wg.Go(func() { logEnd(ctx, log, "sessions", g.sessions.Run(ctx)) })
+	wg.Go(func() { logEnd(ctx, log, "keys", g.keeper.Run(ctx)) })
 	for _, b := range g.backends {
 		wg.Go(func() { logEnd(ctx, log, "backend", b.Run(ctx)) })
 	}
@@ -442,6 +440,9 @@ func logEnd(ctx context.Context, log *slog.Logger, part string, err error) {
 // that nobody can use afterwards.
 func (g *gateway) drain(ctx context.Context, log *slog.Logger) {
 	g.leave(log, func(b *upstream.Backend) error { return b.Drain(ctx) })
+	if _, err := g.keeper.Leave(ctx); err != nil {
+		log.Warn("other replicas were not told of the end; they find out after three heartbeats", "error", err)
+	}
 }
 
 // retire has the backends finish what is under way, for another gateway that

@@ -187,7 +187,7 @@ func startSimulation(ctx context.Context, sim demo.Simulation, addr string, log 
 	var sessions *session.Manager
 	alive := func(sid token.SID) bool { return sessions.Lives(context.WithoutCancel(ctx), sid) }
 	g, err := build(ctx, simulationConfig(sim), outside{
-		stores: storesOf(store), users: users, metrics: m, log: slog.New(slog.DiscardHandler),
+		stores: storesOf(store), users: users, metrics: m, log: slog.New(slog.DiscardHandler), self: newReplica(),
 		transports: map[string]http.RoundTripper{"resources": demo.Local{Handler: sim.Resources(alive)}},
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/proxy"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
 	"github.com/gatehouse-gateway/gatehouse/seal"
+	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
@@ -82,6 +83,7 @@ type lasting struct {
 	drawn  *seal.Keyring // where no secret is configured
 	// journal keeps tokens of backends until the store has them; nil: there is none.
 	journal *journal.Journal
+	self    session.Replica // this process as other replicas see it
 }
 
 // swapped is what a reload puts another in the place of, beside the gateway.
@@ -119,7 +121,7 @@ type state struct {
 func newServer(cfg *config.Config, log *slog.Logger) *server {
 	return &server{
 		cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo()), fleet: fleet{log: log},
-		lasting: lasting{hasher: identity.NewHasher(0, 0), drawn: seal.Random()},
+		lasting: lasting{hasher: identity.NewHasher(0, 0), drawn: seal.Random(), self: newReplica()},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // helps are the help texts of commands that have more to say than their line.
-var helps = map[string]string{"sessions": sessionsHelp, "tokens": tokensHelp, "challenges": challengesHelp}
+var helps = map[string]string{"sessions": sessionsHelp, "tokens": tokensHelp, "challenges": challengesHelp, "keys": keysHelp}
 
 // help prints what --help behind the name of a command asks for.
 func help(w io.Writer, name string) {

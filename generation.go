@@ -114,6 +114,7 @@ func (f *fleet) replace(ctx context.Context, next *generation) {
 	if old == nil {
 		return
 	}
+	old.keeper.Rest() // they are one replica, and the newest speaks for it
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.retired = append(f.retired, old)

@@ -22,7 +22,11 @@ func bare() func() *gateway {
 	front := proxy.New(proxy.Options{Recorder: metrics.New(prometheus.NewRegistry(), metrics.BuildInfo{})})
 	return func() *gateway {
 		m := session.NewManager(session.Options{Store: store, Index: store, Throttle: store, Keyring: keys})
-		return &gateway{sessions: m, front: front}
+		keeper := session.NewKeeper(session.KeeperOptions{Keyring: keys, Store: store})
+		if _, err := keeper.Open(context.Background()); err != nil {
+			panic(err)
+		}
+		return &gateway{sessions: m, front: front, keeper: keeper}
 	}
 }
 

@@ -28,6 +28,12 @@ func (s *server) operate(cfg *config.Config) {
 			}
 			return nil
 		},
+		Keys: func() admin.Keys {
+			if g := s.fleet.current.Load(); g != nil {
+				return g.keeper
+			}
+			return nil
+		},
 		Challenges: func() admin.Challenges {
 			if g := s.fleet.current.Load(); g != nil {
 				return g.sessions
@@ -58,7 +64,8 @@ func (s *server) ready() admin.Readiness {
 		}
 		return admin.Readiness{Waiting: []string{why}}
 	}
-	r := admin.Readiness{Ready: true}
+	k := g.keeper.Standing()
+	r := admin.Readiness{Ready: len(k.Waiting) == 0, Waiting: k.Waiting, Degraded: k.Degraded}
 	if g.sessions.Degraded() {
 		r.Degraded = append(r.Degraded, "the store cannot be asked, or its events do not come in")
 	}

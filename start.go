@@ -67,7 +67,7 @@ func (s *server) tryStart(ctx context.Context, users *identity.Users) (*gateway,
 func (s *server) build(ctx context.Context, cfg *config.Config, users *identity.Users) (*gateway, error) {
 	return build(ctx, cfg, outside{
 		stores: storesOf(s.client), users: users, directory: &s.swapped.directory, drawn: s.lasting.drawn, metrics: s.metrics, log: s.log,
-		journal: s.lasting.journal,
+		journal: s.lasting.journal, self: s.lasting.self,
 	})
 }
 
@@ -87,7 +87,7 @@ func (s *server) install(r reading) {
 func storesOf(c *redisstore.Client) stores {
 	sessions, backends, factors, feed := c.Sessions(), c.Backends(), c.Factors(), c.Feed()
 	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: feed, notices: feed,
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), replicas: c.Replicas(), sealed: c.Sealed(), codes: c.Codes(), feed: feed, notices: feed,
 		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
 	}
 }

@@ -36,7 +36,9 @@ type Options struct {
 	Challenges func() Challenges
 	// Backends is as Sessions, for how it stands with the backends.
 	Backends func() Backends
-	Audit    Auditor // nil: nobody is told
+	// Keys is as Sessions, for secrets and signing keys.
+	Keys  func() Keys
+	Audit Auditor // nil: nobody is told
 }
 
 // New returns the handler: GET and HEAD of

@@ -14,9 +14,10 @@ const auditVersion = 1
 type Event struct {
 	Action  string // "sessions.revoke"; "unknown" for a path or method that there is not
 	Outcome string // see the outcomes
-	// Target is a session by its short id, a user, an API token by its id or a
-	// second factor's challenge by the first six characters of its id. It is empty
-	// for a call that is about all, "unknown" where nothing was found.
+	// Target is a session by its short id, a user, an API token by its id, a second
+	// factor's challenge by the first six characters of its id, a backend by its name
+	// or a signing key by its id. It is empty for a call that is about all, "unknown"
+	// where nothing was found.
 	Target  string
 	Client  string // the caller's address
 	Request string // id of the request, which the answer carries too

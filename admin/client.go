@@ -113,6 +113,29 @@ func (c *Client) RetryBackend(ctx context.Context, name string) (Retried, error)
 	return r, c.call(ctx, http.MethodPost, "backends/"+url.PathEscape(name)+"/retry", nil, &r)
 }
 
+// Keys returns how secrets, signing keys and replicas stand.
+func (c *Client) Keys(ctx context.Context) (KeyList, error) {
+	var list KeyList
+	return list, c.call(ctx, http.MethodGet, "keys", nil, &list)
+}
+
+// RotateKey begins a rotation of signing keys; now: the new one signs at once.
+func (c *Client) RotateKey(ctx context.Context, now bool) (RotatedKey, error) {
+	var r RotatedKey
+	return r, c.call(ctx, http.MethodPost, "keys/rotate", url.Values{"now": {strconv.FormatBool(now)}}, &r)
+}
+
+// Sealed returns the next part of what is sealed. next is that of the part before;
+// empty: the first.
+func (c *Client) Sealed(ctx context.Context, next string) (SealedPage, error) {
+	q := url.Values{}
+	if next != "" {
+		q.Set("after", next)
+	}
+	var page SealedPage
+	return page, c.call(ctx, http.MethodGet, "keys/sealed", q, &page)
+}
+
 func pageQuery(user, next string, limit int) url.Values {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
 	if user != "" {

@@ -35,6 +35,14 @@ type Challenges interface {
 	DenyChallenge(ctx context.Context, id string) error
 }
 
+// Keys tells of secrets and signing keys, and changes the latter; *session.Keeper
+// is one. Errors are *token.Error.
+type Keys interface {
+	Report(ctx context.Context) (session.KeyReport, error)
+	Rotate(ctx context.Context, now bool) (session.KeyRotation, error)
+	SealedValues(ctx context.Context, after string) (session.SealedPage, error)
+}
+
 // maxText is the most characters of a user's name or an id.
 const maxText = 256
 
@@ -61,6 +69,9 @@ var resources = map[string]map[string]action{
 	"tokens/*": {
 		http.MethodDelete: {"tokens.revoke", []string{"user"}, (*handler).revokeToken},
 	},
+	"keys":                 {http.MethodGet: {"keys.list", nil, (*handler).listKeys}},
+	"keys/rotate":          {http.MethodPost: {"keys.rotate", []string{"now"}, (*handler).rotateKey}},
+	"keys/sealed":          {http.MethodGet: {"keys.sealed", []string{"after"}, (*handler).sealed}},
 	"challenges":           {http.MethodGet: {"challenges.list", nil, (*handler).listChallenges}},
 	"challenges/*/approve": {http.MethodPost: {"challenges.approve", nil, (*handler).approve}},
 	"challenges/*/deny":    {http.MethodPost: {"challenges.deny", nil, (*handler).deny}},
@@ -126,15 +137,18 @@ func (h *handler) perform(x *exchange, a action) {
 func (h *handler) find(x *exchange) map[string]action {
 	rest, ours := strings.CutPrefix(x.r.URL.EscapedPath(), "/v1/")
 	parts := strings.Split(rest, "/")
+	if !ours || !h.offers(parts[0]) {
+		return nil
+	}
+	if parts[0] == "keys" { // there are no ids below
+		return resources[rest]
+	}
 	if len(parts) > 1 {
 		id, err := url.PathUnescape(parts[1])
 		if err != nil || id == "" || len(id) > maxText {
 			return nil
 		}
 		x.id, parts[1] = id, "*"
-	}
-	if !ours || !h.offers(parts[0]) {
-		return nil
 	}
 	return resources[strings.Join(parts, "/")]
 }
@@ -146,6 +160,8 @@ func (h *handler) offers(name string) bool {
 		return h.o.Challenges != nil
 	case "backends":
 		return h.o.Backends != nil
+	case "keys":
+		return h.o.Keys != nil
 	}
 	return h.o.Sessions != nil
 }

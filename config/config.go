@@ -26,8 +26,9 @@ type Config struct {
 	AdminToken     token.Secret
 	PublicURL      *url.URL       // scheme and host that callers use; nil: not told
 	RedisURL       token.Secret   // it may hold a password; zero: the embedded store
-	Secrets        []token.Secret // the one that makes first; empty: draw one
-	DataDir        string         // empty: nothing is kept on disk. With the embedded store nothing is either
+	Secrets        []token.Secret // the first one that all replicas know makes; empty: draw one
+	Keys           Keys
+	DataDir        string // empty: nothing is kept on disk. With the embedded store nothing is either
 	TrustedProxies []netip.Prefix
 	DegradedFor    time.Duration // how long checked sessions are believed while the store is silent
 	Log            Log
@@ -62,6 +63,13 @@ type Drain struct {
 	// LogoutBackends logs out of backends at the end, where nobody can use the
 	// sessions afterwards.
 	LogoutBackends bool
+}
+
+// Keys says how replicas agree on secrets and signing keys.
+type Keys struct {
+	Heartbeat  time.Duration // between two signs of life; 0: the default
+	PublishFor time.Duration // how long a new signing key is published before it signs; 0: the default
+	KeepFor    time.Duration // how long a retired one verifies; 0: as long as the tokens that it signed
 }
 
 // Tokens are the settings of our own tokens on one route.

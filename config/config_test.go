@@ -91,6 +91,7 @@ func TestTwoVariablesAreEnough(t *testing.T) {
 	got := mustLoad(t, backendVars("PATH=/bin", "GATEHOUSE_PUBLIC_URL=", "GATEHOUSE_NO_SUCH=")...)
 	want := &config.Config{
 		Listen: ":8080", AdminListen: "127.0.0.1:9090", DegradedFor: time.Minute, PagesPath: "/.gatehouse",
+		Keys:  config.Keys{Heartbeat: 3 * time.Second, PublishFor: 10 * time.Minute},
 		Log:   config.Log{Level: slog.LevelInfo, Format: "json"},
 		Drain: config.Drain{Delay: 5 * time.Second, Timeout: 25 * time.Second}, ReloadEvery: 5 * time.Second,
 		Tokens:   config.Tokens{RefreshGrace: 10 * time.Second},
@@ -187,12 +188,14 @@ func TestGoodFile(t *testing.T) {
 		"GATEHOUSE_DEGRADED_FOR=0s", "GATEHOUSE_LOG_LEVEL=DEBUG", "GATEHOUSE_LOG_FORMAT=text", "GATEHOUSE_TLS_CERT_FILE=ca.pem",
 		"GATEHOUSE_TLS_KEY_FILE=key.pem", "GATEHOUSE_PAGES_PATH=/gate/", "GATEHOUSE_ACCESS_TTL=10m", "GATEHOUSE_DRAIN_TIMEOUT=5s", "GATEHOUSE_DRAIN_DELAY=1m", "GATEHOUSE_RELOAD_EVERY=1s",
 		"GATEHOUSE_LOGOUT_AT_DRAIN=true", "GATEHOUSE_ON_REUSE=refuse",
+		"GATEHOUSE_HEARTBEAT=1s", "GATEHOUSE_KEY_PUBLISH_FOR=1h", "GATEHOUSE_KEY_KEEP_FOR=2h",
 	)
 	base := config.Tokens{AccessTTL: 10 * time.Minute, RefreshGrace: 10 * time.Second, RefuseReuse: true}
 	want := &config.Config{
 		Listen: "0.0.0.0:443", AdminListen: ":9090", AdminToken: token.NewSecret("adm-0123456789ab"), PublicURL: mustURL("https://gate.example.com"),
 		RedisURL:       token.NewSecret("rediss://user:pw@r1:6380/0"),
 		Secrets:        []token.Secret{token.NewSecret(secret32 + "1"), token.NewSecret(secret32 + "2")},
+		Keys:           config.Keys{Heartbeat: time.Second, PublishFor: time.Hour, KeepFor: 2 * time.Hour},
 		DataDir:        ".",
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")},
 		Log:            config.Log{Level: slog.LevelDebug, Format: "text"},
@@ -340,8 +343,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 51 {
-		t.Errorf("%d variables are told; want 51", len(told))
+	if len(told) != 54 {
+		t.Errorf("%d variables are told; want 54", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)
@@ -397,6 +400,16 @@ func TestLimits(t *testing.T) {
 		{name: "grace of 0", vars: []string{"GATEHOUSE_REFRESH_GRACE=0"}, ok: true},
 		{name: "degraded for 10m", vars: []string{"GATEHOUSE_DEGRADED_FOR=10m"}, ok: true},
 		{name: "degraded for over 10m", vars: []string{"GATEHOUSE_DEGRADED_FOR=601s"}},
+		{name: "a heartbeat every 100ms", vars: []string{"GATEHOUSE_HEARTBEAT=100ms"}, ok: true},
+		{name: "a heartbeat every 99ms", vars: []string{"GATEHOUSE_HEARTBEAT=99ms"}},
+		{name: "a heartbeat every 1m", vars: []string{"GATEHOUSE_HEARTBEAT=1m"}, ok: true},
+		{name: "a heartbeat every 61s", vars: []string{"GATEHOUSE_HEARTBEAT=61s"}},
+		{name: "keys published for 1s", vars: []string{"GATEHOUSE_KEY_PUBLISH_FOR=1s", "GATEHOUSE_KEY_KEEP_FOR=1s"}, ok: true},
+		{name: "keys published for under 1s", vars: []string{"GATEHOUSE_KEY_PUBLISH_FOR=999ms"}},
+		{name: "keys published for 24h", vars: []string{"GATEHOUSE_KEY_PUBLISH_FOR=24h"}, ok: true},
+		{name: "keys published for over 24h", vars: []string{"GATEHOUSE_KEY_PUBLISH_FOR=24h1s"}},
+		{name: "keys kept for under 1s", vars: []string{"GATEHOUSE_KEY_KEEP_FOR=999ms"}},
+		{name: "keys kept for over 400 days", vars: []string{"GATEHOUSE_KEY_KEEP_FOR=9601h"}},
 		{name: "drain of 10m", vars: []string{"GATEHOUSE_DRAIN_TIMEOUT=10m"}, ok: true},
 		{name: "drain of over 10m", vars: []string{"GATEHOUSE_DRAIN_TIMEOUT=601s"}},
 		{name: "drain delay of 10m", vars: []string{"GATEHOUSE_DRAIN_DELAY=10m"}, ok: true},

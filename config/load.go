@@ -66,6 +66,11 @@ func (l *loader) process() {
 	c.ReloadEvery = l.reloadEvery(v.ReloadEvery)
 	c.Drain.Delay = l.duration(prefix+"DRAIN_DELAY", v.DrainDelay, 0, maxDrain)
 	c.Drain.Timeout = l.duration(prefix+"DRAIN_TIMEOUT", v.DrainTimeout, 0, maxDrain)
+	c.Keys = Keys{
+		Heartbeat:  l.duration(prefix+"HEARTBEAT", v.Heartbeat, minHeartbeat, maxHeartbeat),
+		PublishFor: l.duration(prefix+"KEY_PUBLISH_FOR", v.KeyPublishFor, time.Second, maxPublish),
+		KeepFor:    l.duration(prefix+"KEY_KEEP_FOR", v.KeyKeepFor, time.Second, maxTTL),
+	}
 	c.Drain.LogoutBackends = l.boolean(prefix+"LOGOUT_AT_DRAIN", v.LogoutBackends)
 	if err := c.Log.Level.UnmarshalText([]byte(v.LogLevel)); err != nil {
 		l.fault(prefix+"LOG_LEVEL", fmt.Sprintf("%q is no level", v.LogLevel), "use debug, info, warn or error")

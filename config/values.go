@@ -26,6 +26,10 @@ const (
 	minReloadEvery = 100 * time.Millisecond
 	maxReloadEvery = time.Hour
 
+	minHeartbeat = 100 * time.Millisecond
+	maxHeartbeat = time.Minute
+	maxPublish   = 24 * time.Hour
+
 	maxTTL    = 400 * 24 * time.Hour // whoever wants more wants 0, never, where the vendor has it
 	maxLength = 4096                 // of a refresh token: it travels in a cookie
 )

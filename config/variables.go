@@ -38,6 +38,9 @@ type processVars struct {
 	DrainDelay     string       `env:"DRAIN_DELAY" envDefault:"5s"`
 	DrainTimeout   string       `env:"DRAIN_TIMEOUT" envDefault:"25s"`
 	LogoutBackends string       `env:"LOGOUT_AT_DRAIN" envDefault:"false"`
+	Heartbeat      string       `env:"HEARTBEAT" envDefault:"3s"`
+	KeyPublishFor  string       `env:"KEY_PUBLISH_FOR" envDefault:"10m"`
+	KeyKeepFor     string       `env:"KEY_KEEP_FOR"`
 }
 
 type doorVars struct {

@@ -195,6 +195,7 @@ type Tokens struct {
 	OpenRefresh func(k Keys, text token.Secret) (token.Access, error)
 	// MintID makes an id_token; nil where the vendor has none.
 	MintID func(k Keys, t token.IDToken) (token.Secret, error)
+	IDTTL  time.Duration // life of what MintID makes, where the client has none of its own
 }
 
 // Shape is how a dialect's tokens look, with the keys that sign them.
@@ -248,8 +249,10 @@ func (s Shape) ParseRefresh(text token.Secret) (token.Access, *token.Core, error
 type Keys interface {
 	// Signing returns the key that signs now and its id (RFC 7638 thumbprint).
 	Signing() (kid string, key *rsa.PrivateKey)
-	// Public returns the key of an id that may still verify.
-	Public(kid string) (*rsa.PublicKey, bool)
+	// Public returns the key of an id that may still verify. A *token.Error of kind
+	// Unavailable says that it could not be asked; any other error, that there is
+	// no such key.
+	Public(kid string) (*rsa.PublicKey, error)
 	// SignHMAC returns the HMAC-SHA-256 of HS256, under the key that signs now.
 	SignHMAC(signed []byte) []byte
 	// VerifyHMAC reports whether mac is the HMAC of signed, under any key that may

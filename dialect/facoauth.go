@@ -73,6 +73,7 @@ func (v fac) tokens() Tokens {
 		MintRefresh:  func(core token.Core, _ token.Identity) token.Secret { return facText(core) },
 		ParseRefresh: func(text token.Secret) (token.Core, bool) { return parseCore(text.Reveal()) },
 		MintID:       v.mintID,
+		IDTTL:        facIDTTL,
 	}
 }
 

@@ -65,9 +65,13 @@ func ipfTokenID(sid token.SID, generation uint32) string {
 }
 
 // ipfParseAccess verifies an access JWT. An expired one is returned with its
-// error; of any other, the error tells nothing but that it is not good.
+// error; of any other, the error tells nothing but that it is not good, or that
+// its key could not be asked for.
 func ipfParseAccess(k Keys, text token.Secret) (token.Access, *token.Core, error) {
 	claims, err := openJWT(k, text)
+	if err != nil && token.KindOf(err) == token.Unavailable {
+		return token.Access{}, nil, err
+	}
 	if err != nil {
 		return token.Access{}, nil, token.Fail(token.InvalidAccess, ipfInvalid, err)
 	}

@@ -58,7 +58,9 @@ func signJWT(k Keys, claims any) (token.Secret, error) {
 // openJWT returns the claims of an RS256 JWT signed by one of k, read strictly:
 // the library by itself takes 16 spellings of one signature, line ends inside
 // the text, repeated members, unknown crit and any typ. The claims are the
-// signer's; what they mean is for the caller to check.
+// signer's; what they mean is for the caller to check. An error of kind
+// Unavailable says that the key could not be asked for; any other, that the text
+// is not good.
 func openJWT(k Keys, text token.Secret) (object, error) {
 	parts, err := splitJWT(text.Reveal())
 	if err != nil {
@@ -68,9 +70,9 @@ func openJWT(k Keys, text token.Secret) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, ok := k.Public(kid)
-	if !ok {
-		return nil, errors.New("jwt: unknown kid")
+	key, err := k.Public(kid)
+	if err != nil {
+		return nil, fmt.Errorf("jwt: kid: %w", err)
 	}
 	sig, err := decodeJWT(parts[2])
 	if err != nil {

@@ -489,3 +489,16 @@ func BenchmarkMintAccess(b *testing.B) {
 		}
 	}
 }
+
+// TestKeyThatCannotBeAskedForRefusesNobody: an unknown key may be another
+// replica's new one. While that cannot be found out, the token is not bad.
+func TestKeyThatCannotBeAskedForRefusesNobody(t *testing.T) {
+	k, text := testKeys(), mintAccess(t, testKeys(), testAccess())
+	k.away = true
+	if _, err := parseAccess(t, k, text); err == nil || token.KindOf(err) != token.Unavailable {
+		t.Errorf("ParseAccess = %v; want unavailable", err)
+	}
+	if _, err := parseAccess(t, k, "junk"); err == nil || token.KindOf(err) != token.InvalidAccess {
+		t.Errorf("ParseAccess of junk = %v; want invalid_access", err)
+	}
+}

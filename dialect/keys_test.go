@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ type keyset struct {
 	signing string
 	keys    map[string]*rsa.PrivateKey
 	secrets []string
+	away    bool // public keys cannot be asked for
 }
 
 func (k keyset) SignHMAC(signed []byte) []byte { return sumHMAC(k.secrets[0], signed) }
@@ -38,12 +40,15 @@ func sumHMAC(secret string, signed []byte) []byte {
 
 func (k keyset) Signing() (string, *rsa.PrivateKey) { return k.signing, k.keys[k.signing] }
 
-func (k keyset) Public(kid string) (*rsa.PublicKey, bool) {
+func (k keyset) Public(kid string) (*rsa.PublicKey, error) {
+	if k.away {
+		return nil, token.Fail(token.Unavailable, "away", nil)
+	}
 	key, ok := k.keys[kid]
 	if !ok {
-		return nil, false
+		return nil, errors.New("no such key")
 	}
-	return &key.PublicKey, true
+	return &key.PublicKey, nil
 }
 
 var (

@@ -35,7 +35,8 @@ func Ops() []string {
 	return []string{
 		"session_create", "session_read", "session_rotate", "session_touch", "session_revoke",
 		"index_add", "index_outdate", "index_list", "index_remove",
-		"roll_enlist", "roll_owners", "session_scan", "throttle_allow", "throttle_fail", "keys_load", "keys_settle",
+		"roll_enlist", "roll_owners", "session_scan", "throttle_allow", "throttle_fail", "keys_load", "keys_settle", "keys_swap",
+		"replica_beat", "replica_leave", "replica_secrets", "sealed_scan",
 		"code_put", "code_find", "code_take",
 		"factor_issue", "factor_withdraw", "factor_try", "push_open", "push_read", "push_list", "push_settle", "push_close",
 		"backend_acquire", "backend_attempt", "backend_commit", "backend_release", "backend_end", "backend_pin",

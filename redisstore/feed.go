@@ -66,7 +66,7 @@ type wire struct {
 func (w wire) event() (session.Event, bool) {
 	sid, err := token.ParseSID(w.SID)
 	e := session.Event{Kind: session.EventKind(w.Kind), SID: sid, Reason: w.Reason}
-	known := e.Kind == session.EventRevoked || e.Kind == session.EventChosen
+	known := e.Kind == session.EventRevoked || e.Kind == session.EventChosen || e.Kind == session.EventKeys
 	return e, known && err == nil // the rest is for other readers of the stream
 }
 

@@ -14,6 +14,9 @@ const (
 	eventStream = "gh:rev"
 	// signingKeys is the manifest of signing keys.
 	signingKeys = "gh:{keys}"
+	// replicaRoster is the hash of replicas that are alive, replicaSecrets that of
+	// the times at which root secrets were used.
+	replicaRoster, replicaSecrets = "gh:{replicas}", "gh:{replicas}:secrets"
 	// rollNames and rollEnds are the sorted sets of all who have sessions, by name
 	// and by the end of the last one.
 	rollNames, rollEnds = "gh:{owners}:name", "gh:{owners}:end"
@@ -34,6 +37,9 @@ func sessionPattern(prefix string) string {
 // backendKey is the hash of one backend session. owner is a session id, in
 // whose slot it then lies, or the keyed name of a shared account.
 func backendKey(owner, backend string) string { return "gh:{" + owner + "}:up:" + backend }
+
+// backendPattern matches the hashes of all backend sessions.
+const backendPattern = "gh:{*}:up:*"
 
 // usedKey is the sorted set of an owner's sessions by last use.
 func usedKey(owner string) string { return "gh:{u:" + owner + "}:used" }

@@ -25,6 +25,7 @@ import (
 var ownScripts = []*redis.Script{
 	createScript, rotateScript, touchScript, revokeScript, indexAddScript, indexOutdateScript, rollEnlistScript, throttleAllowScript, throttleFailScript,
 	factorIssueScript, factorWithdrawScript, factorTryScript, pushOpenScript, pushSettleScript, pushCloseScript,
+	keysSwapScript, replicaBeatScript,
 }
 
 func TestSessionsKeepTheContractOnRedis(t *testing.T) {
@@ -63,7 +64,7 @@ func subject(t testing.TB, addr, password string) sessiontest.Subject {
 		}
 	}
 	return sessiontest.Subject{
-		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Codes: c.Codes(), Feed: c.Feed(),
+		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Replicas: c.Replicas(), Codes: c.Codes(), Feed: c.Feed(),
 		Tries: c.Factors(), Pushes: c.Factors(),
 		LoseReplies: p.arm,
 	}

@@ -1,9 +1,9 @@
 // Package seal derives everything that depends on GATEHOUSE_SECRET: the subkeys
 // under which tokens are authenticated, and the sealing of what is stored.
 //
-// A Keyring is an ordered list of root secrets. The first one makes, every one
-// is tried when checking, so a new secret can be rolled in and an old one out
-// without ending a session. No root secret is used directly: HKDF-SHA-256
+// A Keyring is an ordered list of root secrets. One of them makes, the first
+// unless another is preferred, and every one is tried when checking, so a new
+// secret can be rolled in and an old one out without ending a session. No root secret is used directly: HKDF-SHA-256
 // derives one subkey for each purpose.
 package seal
 
@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -41,12 +42,15 @@ type root struct {
 	secret []byte
 }
 
-// Keyring holds the root secrets, the one in use first. It is safe for
-// concurrent use; it never changes.
-type Keyring struct{ roots []root }
+// Keyring holds the root secrets in their order, and which of them makes new
+// values. It is safe for concurrent use; only that choice ever changes.
+type Keyring struct {
+	roots []root
+	use   atomic.Int32 // of roots; what was derived from the keyring looks here too
+}
 
-// New returns a keyring over the given secrets, the one that makes new values
-// first. It refuses an empty list and any secret shorter than MinSecret.
+// New returns a keyring over the given secrets, of which the first makes new
+// values until Prefer says otherwise. It refuses an empty list and any secret shorter than MinSecret.
 func New(secrets []token.Secret) (*Keyring, error) {
 	if len(secrets) == 0 {
 		return nil, ErrShortSecret
@@ -80,6 +84,22 @@ func (k *Keyring) Fingerprints() []string {
 	return ids
 }
 
+// Using names the secret that makes new values.
+func (k *Keyring) Using() string { return k.roots[k.use.Load()].id }
+
+// Prefer has new values made under the secret of that fingerprint from now on,
+// by everything that was derived from the keyring too. It returns false and
+// changes nothing if the keyring does not hold it.
+func (k *Keyring) Prefer(fingerprint string) bool {
+	for i, r := range k.roots {
+		if r.id == fingerprint {
+			k.use.Store(int32(i))
+			return true
+		}
+	}
+	return false
+}
+
 func derive(secret []byte, purpose string, n int) []byte {
 	key, err := hkdf.Key(sha256.New, secret, nil, "gatehouse/1 "+purpose, n)
 	if err != nil {
@@ -89,12 +109,15 @@ func derive(secret []byte, purpose string, n int) []byte {
 }
 
 // MAC is the authentication code of one purpose under every root secret.
-type MAC struct{ keys [][]byte }
+type MAC struct {
+	keys [][]byte
+	use  *atomic.Int32 // of keys: the keyring's
+}
 
 // MAC derives the codes of a purpose, "refresh" say. Derive once and keep it:
 // derivation costs more than a code.
 func (k *Keyring) MAC(purpose string) MAC {
-	m := MAC{keys: make([][]byte, len(k.roots))}
+	m := MAC{keys: make([][]byte, len(k.roots)), use: &k.use}
 	for i, r := range k.roots {
 		m.keys[i] = derive(r.secret, "mac "+purpose, 64)
 	}
@@ -102,9 +125,9 @@ func (k *Keyring) MAC(purpose string) MAC {
 }
 
 // Sum writes the first len(dst) bytes (at most 64) of HMAC-SHA-512 over the
-// parts under the first secret to dst. Each part is preceded by its length, so
+// parts under the secret in use to dst. Each part is preceded by its length, so
 // two lists of parts never give the same input.
-func (m MAC) Sum(dst []byte, parts ...[]byte) { copy(dst, sum(m.keys[0], parts)) }
+func (m MAC) Sum(dst []byte, parts ...[]byte) { copy(dst, sum(m.keys[m.use.Load()], parts)) }
 
 // Verify reports in constant time whether code is the (truncated) code of parts
 // under any of the secrets.
@@ -127,24 +150,31 @@ func (m MAC) Digest(text string) []string {
 	for i, key := range m.keys {
 		ds[i] = hex.EncodeToString(sum(key, [][]byte{[]byte(text)})[:16])
 	}
+	use := m.use.Load()
+	inUse := ds[use]
+	copy(ds[1:], ds[:use])
+	ds[0] = inUse
 	return ds
 }
 
 // HS256 is HMAC-SHA-256 as JSON Web Signatures have it (RFC 7518 section 3.2),
 // of one purpose under every root secret.
-type HS256 struct{ keys [][]byte }
+type HS256 struct {
+	keys [][]byte
+	use  *atomic.Int32 // as in MAC
+}
 
 // HS256 derives the codes of a purpose. Derive once and keep it.
 func (k *Keyring) HS256(purpose string) HS256 {
-	h := HS256{keys: make([][]byte, len(k.roots))}
+	h := HS256{keys: make([][]byte, len(k.roots)), use: &k.use}
 	for i, r := range k.roots {
 		h.keys[i] = derive(r.secret, "hs256 "+purpose, sha256.Size)
 	}
 	return h
 }
 
-// Sign returns the code of signed under the first secret, 32 bytes.
-func (h HS256) Sign(signed []byte) []byte { return hs256(h.keys[0], signed) }
+// Sign returns the code of signed under the secret in use, 32 bytes.
+func (h HS256) Sign(signed []byte) []byte { return hs256(h.keys[h.use.Load()], signed) }
 
 // Verify reports in constant time whether code is that of signed, whole, under
 // any of the secrets.
@@ -203,8 +233,18 @@ func (r root) aead(p Place) cipher.AEAD {
 // Seal encrypts text for one place with AES-256-GCM. The result is the secret's
 // fingerprint, a dot, and base64url.
 func (k *Keyring) Seal(p Place, text []byte) string {
-	r := k.roots[0]
+	r := k.roots[k.use.Load()]
 	return r.id + "." + base64.RawURLEncoding.EncodeToString(r.aead(p).Seal(nil, nil, text, p.aad(r.id)))
+}
+
+// Under returns the fingerprint of the secret that a value was sealed under, or
+// nothing if Seal did not make it.
+func Under(sealed string) string {
+	id, _, ok := strings.Cut(sealed, ".")
+	if !ok {
+		return ""
+	}
+	return id
 }
 
 // Open decrypts what Seal made for the same place, under whichever known secret

@@ -171,3 +171,57 @@ func TestHS256CodeIsOfOnePurpose(t *testing.T) {
 		t.Error("a code is taken for another text or purpose")
 	}
 }
+
+// What was derived before follows the choice: replicas switch while they run.
+func TestPreferredSecretMakesAndAllVerify(t *testing.T) {
+	k := ring(t, first, second)
+	m, h := k.MAC("refresh"), k.HS256("jwt")
+	other, otherH := ring(t, second).MAC("refresh"), ring(t, second).HS256("jwt")
+	before := m.Digest("x")
+	if k.Prefer("00000000") || k.Using() != k.Fingerprints()[0] {
+		t.Error("an unknown secret is preferred")
+	}
+	if !k.Prefer(k.Fingerprints()[1]) || k.Using() != k.Fingerprints()[1] {
+		t.Fatalf("Using = %s; want the second secret", k.Using())
+	}
+	var code [11]byte
+	m.Sum(code[:], []byte("sid"))
+	if !other.Verify(code[:], []byte("sid")) || !m.Verify(code[:], []byte("sid")) {
+		t.Error("Sum is not under the preferred secret, or Verify does not take it")
+	}
+	if text := []byte("signed"); !otherH.Verify(text, h.Sign(text)) {
+		t.Error("Sign is not under the preferred secret")
+	}
+	if sealed := k.Seal(place, []byte("text")); seal.Under(sealed) != k.Using() {
+		t.Errorf("sealed under %s; want %s", seal.Under(sealed), k.Using())
+	}
+	if got := m.Digest("x"); got[0] != before[1] || got[1] != before[0] || len(got) != 2 {
+		t.Errorf("Digest = %v; want those of %v, the preferred one first", got, before)
+	}
+	if got := seal.Under("no dot"); got != "" {
+		t.Errorf("Under = %q; want nothing", got)
+	}
+}
+
+func BenchmarkSum(b *testing.B) {
+	m := ring(b, first, second).MAC("access")
+	var code [11]byte
+	part := []byte("0123456789a")
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Sum(code[:], part)
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	m := ring(b, first, second).MAC("access")
+	var code [11]byte
+	part := []byte("0123456789a")
+	m.Sum(code[:], part)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !m.Verify(code[:], part) {
+			b.Fatal("a good code is refused")
+		}
+	}
+}

@@ -283,7 +283,18 @@ func TestFirstIssuerSaysWhatIsWrong(t *testing.T) {
 		w.says(check(login.Refresh, plain, w.iss), token.InvalidAccess, "bad")
 		w.says(check(token.NewSecret("junk"), plain, w.iss), token.InvalidAccess, "bad")
 		w.told("check expired", 3)
+		away := *plain
+		away.Shape = awayShape{}
+		w.says(check(token.NewSecret("junk"), plain, &away), token.Unavailable, "away")
+		w.says(check(login.Access, &away, w.iss), token.Unavailable, "away")
 	})
+}
+
+// awayShape cannot ask for its keys.
+type awayShape struct{ shape }
+
+func (awayShape) ParseAccess(token.Secret) (token.Access, *token.Core, error) {
+	return token.Access{}, nil, token.Fail(token.Unavailable, "away", nil)
 }
 
 // TestApplicationTokenEndsWithItsUsersKind: a user who is no application any more

@@ -137,14 +137,15 @@ type claim struct {
 
 // parse finds the issuer whose proof a token bears. It asks nobody. Of a token
 // that no issuer takes it says what the first one does, in whose form errors are
-// written, unless another one knows it for an expired token of its own.
+// written, unless another one knows it for an expired token of its own, or could
+// not ask for the key that it names.
 func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
 	var err error
 	for _, i := range issuers {
 		a, core, perr := i.Shape.ParseAccess(text)
 		switch {
 		case perr != nil:
-			if err == nil || isKind(perr, token.ExpiredAccess) && !isKind(err, token.ExpiredAccess) {
+			if err == nil || outranks(perr, err) {
 				err = perr
 			}
 			continue
@@ -166,6 +167,20 @@ func (m *Manager) parse(issuers []*Issuer, text token.Secret) (claim, error) {
 		return claim{}, errExpiredAccess
 	}
 	return claim{}, errInvalidAccess
+}
+
+// outranks reports whether what one issuer says of a token tells more than what
+// another one said.
+func outranks(err, than error) bool {
+	for _, k := range []token.Kind{token.Unavailable, token.ExpiredAccess} {
+		if isKind(than, k) {
+			return false
+		}
+		if isKind(err, k) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.Secret) (*Session, string, error) {

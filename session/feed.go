@@ -14,6 +14,7 @@ type EventKind string
 const (
 	EventRevoked  EventKind = "revoked"  // a session ended
 	EventChosen   EventKind = "chosen"   // an API token with a chosen text was made
+	EventKeys     EventKind = "keys"     // the manifest of signing keys was changed
 	EventAlive    EventKind = "alive"    // this replica's own ping came back
 	EventReset    EventKind = "reset"    // events may have been missed since the last EventAlive
 	EventFailover EventKind = "failover" // as EventReset, and another server answers: its last writes may be lost

@@ -2,10 +2,8 @@ package session
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,70 +11,203 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/gatehouse-gateway/gatehouse/seal"
 )
 
-// keyBits is the size of a signing key; RFC 7518 section 3.3 asks for 2048.
-const keyBits = 2048
-
-// States of a signing key. Others may be added between and after them.
-const keyActive = "active"
-
-// ErrNoSigningKey says that the stored keys cannot be used.
-var ErrNoSigningKey = errors.New("session: no signing key")
-
-// keyManifest is the stored form of the signing keys, as JSON. What is unknown
-// to one version of the program is another's.
-type keyManifest struct {
-	Keys []keyEntry `json:"keys"`
-}
-
-type keyEntry struct {
-	KID    string    `json:"kid"` // RFC 7638 thumbprint
-	State  string    `json:"state"`
-	Since  time.Time `json:"since"`  // when it entered the state
-	Sealed string    `json:"sealed"` // PKCS #8, under the keyring
-}
-
 // Keys are the keys that sign self-describing tokens, the same on every replica:
 // the stored ones of RS256, and those of HS256, which hang on the root secrets
-// alone. They are safe for concurrent use; they never change.
+// alone. They are a live view: a rotation shows in them at its time. They are
+// safe for concurrent use.
 type Keys struct {
+	stored *storedKeys
+	ring   *seal.Keyring
+	hmac   seal.HS256
+}
+
+// storedKeys is what all Keys of one store share.
+type storedKeys struct {
+	store KeyStore
+	ring  *seal.Keyring
+	view  atomic.Pointer[keyView]
+	reads atomic.Int64 // of the manifest that were begun
+	mu    sync.Mutex
+	shown int64 // guarded by mu: the read that the view is from
+
+	looks  singleflight.Group
+	looked atomic.Pointer[look] // the last look for an unknown key; nil: none
+}
+
+// keyView is the manifest as it stands at a time, with its keys opened. It never
+// changes.
+type keyView struct {
+	man     keyManifest
+	text    string
+	skew    time.Duration // the store's clock less this one, when it was read
 	kid     string
 	signing *rsa.PrivateKey
+	all     map[string]*rsa.PrivateKey // those that may verify, and those gone a moment ago
 	public  map[string]*rsa.PublicKey
-	ring    *seal.Keyring
-	hmac    seal.HS256
+	jwks    []byte
 }
+
+// at is the store's time now.
+func (v *keyView) at() time.Time { return time.Now().Add(v.skew) }
 
 // LoadKeys reads the signing keys from the store, and makes the first one if
 // there is none. Of replicas that start together the first writer wins. It
 // fails if the store cannot be asked, or if the keys were sealed under a secret
 // that k does not hold.
 func LoadKeys(ctx context.Context, store KeyStore, k *seal.Keyring) (*Keys, error) {
-	text, err := store.Load(ctx)
+	s := &storedKeys{store: store, ring: k}
+	err := s.load(ctx)
 	if errors.Is(err, ErrNotFound) {
-		text, err = makeManifest(k)
-		if err != nil {
+		var text string
+		if text, err = makeManifest(k); err != nil {
 			return nil, err
 		}
-		text, err = store.Settle(ctx, text)
+		if _, err = store.Settle(ctx, text); err == nil {
+			err = s.load(ctx)
+		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoSigningKey):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("session: signing keys: %w", err)
 	}
-	return openManifest(text, k)
+	return &Keys{stored: s, ring: k, hmac: k.HS256("jwt")}, nil
+}
+
+// load reads the manifest anew. After an error all is as it was. Of reads that
+// overlap the one begun last counts.
+func (s *storedKeys) load(ctx context.Context) error {
+	n := s.reads.Add(1)
+	text, at, err := s.store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n < s.shown {
+		return nil
+	}
+	if err := s.show(text, time.Until(at)); err != nil {
+		return err
+	}
+	s.shown = n
+	return nil
+}
+
+// show makes the view of a manifest, read when the store's clock was ahead of
+// this one by skew. Keys that were opened before are not opened again. The caller
+// holds mu.
+func (s *storedKeys) show(text string, skew time.Duration) error {
+	man, err := readManifest(text)
+	if err != nil {
+		return err
+	}
+	v := &keyView{man: man, text: text, skew: skew, all: map[string]*rsa.PrivateKey{}, public: map[string]*rsa.PublicKey{}}
+	old := s.view.Load()
+	at := v.at()
+	signer := man.signer(at)
+	if signer == nil {
+		return fmt.Errorf("%w: none is stored", ErrNoSigningKey)
+	}
+	for i := range man.Keys {
+		e := &man.Keys[i]
+		if e.gone(at) && e != signer {
+			continue
+		}
+		var key *rsa.PrivateKey
+		if old != nil {
+			key = old.all[e.KID]
+		}
+		if key == nil {
+			if key, err = openKey(e, s.ring); err != nil {
+				return err
+			}
+		}
+		v.all[e.KID], v.public[e.KID] = key, &key.PublicKey
+	}
+	v.kid, v.signing = signer.KID, v.all[signer.KID]
+	v.jwks = jwks(v)
+	s.view.Store(v)
+	return nil
+}
+
+// turn shows the manifest as it stands now, if time has changed that.
+func (s *storedKeys) turn() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.view.Load()
+	return s.show(v.text, v.skew)
 }
 
 // Signing returns the key that signs now, and its id.
-func (k *Keys) Signing() (kid string, key *rsa.PrivateKey) { return k.kid, k.signing }
+func (k *Keys) Signing() (kid string, key *rsa.PrivateKey) {
+	v := k.stored.view.Load()
+	return v.kid, v.signing
+}
 
-// Public returns the key of an id that may still verify.
-func (k *Keys) Public(kid string) (*rsa.PublicKey, bool) {
-	key, ok := k.public[kid]
-	return key, ok
+// Public returns the key of an id that may still verify. One that is not known
+// makes it look into the store, at most once a second: another replica may sign
+// with it already. Errors: unavailable if the store cannot be asked; any other
+// says that there is no such key.
+func (k *Keys) Public(kid string) (*rsa.PublicKey, error) {
+	if key, ok := k.stored.view.Load().public[kid]; ok {
+		return key, nil
+	}
+	return k.stored.look(kid)
+}
+
+// Times of looks for keys that are not known.
+const (
+	lookEvery = time.Second
+	lookLimit = 300 * time.Millisecond
+)
+
+// look is one look into the store for a key that was not known.
+type look struct {
+	at  time.Time
+	err error
+}
+
+var errUnknownKey = errors.New("session: unknown signing key")
+
+// look reads the manifest again, if that was not done a moment ago, and then
+// answers from it. Callers that come together share one look.
+func (s *storedKeys) look(kid string) (*rsa.PublicKey, error) {
+	_, err, _ := s.looks.Do("", func() (any, error) {
+		if last := s.looked.Load(); last != nil && time.Since(last.at) < lookEvery {
+			return nil, last.err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+		defer cancel()
+		began, err := time.Now(), s.load(ctx)
+		if err != nil {
+			err = unavailable(fmt.Errorf("session: signing keys: %w", err))
+		}
+		s.looked.Store(&look{began, err})
+		return nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := s.view.Load().public[kid]; ok {
+		return key, nil
+	}
+	return nil, errUnknownKey
+}
+
+// IDs returns the ids of the keys that may verify, in order.
+func (k *Keys) IDs() []string {
+	return slices.Sorted(maps.Keys(k.stored.view.Load().public))
 }
 
 // For returns the same keys with HS256 keys of their own for the tokens that a
@@ -88,11 +219,15 @@ func (k *Keys) For(dialect, source string) *Keys {
 	return &own
 }
 
-// SignHMAC returns the HMAC-SHA-256 of HS256 under the first root secret.
+// SignHMAC returns the HMAC-SHA-256 of HS256 under the root secret in use.
 func (k *Keys) SignHMAC(signed []byte) []byte { return k.hmac.Sign(signed) }
 
 // VerifyHMAC reports whether mac is that of signed under any root secret.
 func (k *Keys) VerifyHMAC(signed, mac []byte) bool { return k.hmac.Verify(signed, mac) }
+
+// JWKS returns the public keys as a JWK Set (RFC 7517 section 5), the one that
+// signs now first: published, active and retired ones.
+func (k *Keys) JWKS() []byte { return k.stored.view.Load().jwks }
 
 // jwk is a public key as RFC 7517 section 4 and RFC 7518 section 6.3.1 have it.
 type jwk struct {
@@ -104,15 +239,13 @@ type jwk struct {
 	E   string `json:"e"`
 }
 
-// JWKS returns the public keys as a JWK Set (RFC 7517 section 5), the one that
-// signs now first.
-func (k *Keys) JWKS() []byte {
+func jwks(v *keyView) []byte {
 	set := struct {
 		Keys []jwk `json:"keys"`
-	}{Keys: []jwk{publicJWK(k.kid, &k.signing.PublicKey)}}
-	for _, kid := range slices.Sorted(maps.Keys(k.public)) {
-		if kid != k.kid {
-			set.Keys = append(set.Keys, publicJWK(kid, k.public[kid]))
+	}{Keys: []jwk{publicJWK(v.kid, &v.signing.PublicKey)}}
+	for _, kid := range slices.Sorted(maps.Keys(v.public)) {
+		if kid != v.kid {
+			set.Keys = append(set.Keys, publicJWK(kid, v.public[kid]))
 		}
 	}
 	text, err := json.Marshal(set)
@@ -132,65 +265,6 @@ func publicJWK(kid string, key *rsa.PublicKey) jwk {
 func members(key *rsa.PublicKey) (n, e string) {
 	b64 := base64.RawURLEncoding.EncodeToString
 	return b64(key.N.Bytes()), b64(big.NewInt(int64(key.E)).Bytes())
-}
-
-func keyPlace(kid string) seal.Place { return seal.Place{Owner: "keys", Field: kid} }
-
-func makeManifest(k *seal.Keyring) (string, error) {
-	key, err := rsa.GenerateKey(rand.Reader, keyBits)
-	if err != nil {
-		return "", fmt.Errorf("session: make signing key: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return "", fmt.Errorf("session: make signing key: %w", err)
-	}
-	kid := Thumbprint(&key.PublicKey)
-	text, err := json.Marshal(keyManifest{Keys: []keyEntry{{
-		KID: kid, State: keyActive, Since: time.Now().UTC(), Sealed: k.Seal(keyPlace(kid), der),
-	}}})
-	if err != nil {
-		return "", fmt.Errorf("session: make signing key: %w", err)
-	}
-	return string(text), nil
-}
-
-func openManifest(text string, k *seal.Keyring) (*Keys, error) {
-	var man keyManifest
-	if err := json.Unmarshal([]byte(text), &man); err != nil {
-		return nil, fmt.Errorf("%w: the stored manifest is not ours: %w", ErrNoSigningKey, err)
-	}
-	keys := &Keys{public: map[string]*rsa.PublicKey{}, ring: k, hmac: k.HS256("jwt")}
-	for _, e := range man.Keys {
-		key, err := openKey(e, k)
-		if err != nil {
-			return nil, err
-		}
-		keys.public[e.KID] = &key.PublicKey
-		if e.State == keyActive {
-			keys.kid, keys.signing = e.KID, key
-		}
-	}
-	if keys.signing == nil {
-		return nil, fmt.Errorf("%w: none of those stored is active", ErrNoSigningKey)
-	}
-	return keys, nil
-}
-
-func openKey(e keyEntry, k *seal.Keyring) (*rsa.PrivateKey, error) {
-	der, err := k.Open(keyPlace(e.KID), e.Sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: key %.8s was sealed under a secret that is not in GATEHOUSE_SECRET; add that secret again: %w", ErrNoSigningKey, e.KID, err)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("%w: key %.8s: %w", ErrNoSigningKey, e.KID, err)
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok || Thumbprint(&key.PublicKey) != e.KID {
-		return nil, fmt.Errorf("%w: key %.8s is not what its id says", ErrNoSigningKey, e.KID)
-	}
-	return key, nil
 }
 
 // Thumbprint returns the RFC 7638 thumbprint of a key: base64url of SHA-256 over

@@ -47,6 +47,9 @@ type Options struct {
 	// happens to find expired, so that what it holds elsewhere ends too. It may be
 	// told of one twice and must not wait. Nil: nobody is told.
 	OnEnd func(token.SID)
+	// OnKeys is told that the signing keys were changed, maybe by another replica.
+	// It must not wait. Nil: nobody is told.
+	OnKeys func()
 
 	DegradedFor time.Duration // how long checked sessions are served while the store cannot be asked; 0: not at all
 }
@@ -78,6 +81,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnKeys == nil {
+		o.OnKeys = func() {}
 	}
 	m := &Manager{o: o, base: time.Now(), codes: newCodes(o.Keyring), doors: newDoors(), house: newHouse()}
 	m.contact.fed = o.Feed != nil

@@ -181,12 +181,3 @@ type Member struct {
 	End    time.Time
 	Proved time.Time // see Origin.Proved
 }
-
-// KeyStore keeps one text, the manifest of signing keys, for all replicas.
-type KeyStore interface {
-	// Load returns the manifest, or ErrNotFound.
-	Load(ctx context.Context) (string, error)
-	// Settle writes the manifest if there is none and returns the one that is
-	// there then: the first writer wins.
-	Settle(ctx context.Context, manifest string) (string, error)
-}

@@ -149,6 +149,8 @@ func (m *Manager) heard(e Event) {
 		m.doors.chosen.remove(e.SID)
 	case EventChosen:
 		m.doors.chosen.add(e.SID)
+	case EventKeys:
+		m.o.OnKeys()
 	case EventAlive:
 		now := time.Now()
 		m.contact.alive(m.mono(now), now.Sub(e.At))

@@ -176,7 +176,7 @@ func (b *Backend) Drain(ctx context.Context) error {
 	if err := b.crew.wait(ctx); err != nil {
 		return err
 	}
-	if b.cfg.LogoutAtDrain && b.cfg.Duties != nil && b.mode() >= modeShared {
+	if b.cfg.LogoutAtDrain && b.cfg.Duties != nil && b.mode() >= modeShared && (b.cfg.LastAlive == nil || b.cfg.LastAlive(ctx)) {
 		b.logoutAll(ctx)
 	}
 	return ctx.Err()

@@ -62,11 +62,14 @@ type Config struct {
 	Journal    Journal      // nil: what a backend gave is in memory only until the store has it
 	Recorder   Recorder     // nil: nobody is told
 	Log        *slog.Logger // nil: nothing is logged
-	// LogoutAtDrain says that nobody can use the tokens after this process, so
-	// Drain logs out whatever is still logged in.
+	// LogoutAtDrain has Drain log out whatever is still logged in, if nobody can use
+	// the tokens after this process.
 	LogoutAtDrain bool
-	Notices       Notices // nil: news of commits is found by asking
-	Limits        Limits
+	// LastAlive is asked at Drain, with LogoutAtDrain only, whether that is so: other
+	// replicas may live on, and use the tokens. Nil: nobody else does.
+	LastAlive func(context.Context) bool
+	Notices   Notices // nil: news of commits is found by asking
+	Limits    Limits
 }
 
 // Limits are times and sizes that a configuration may change. What is 0 has its

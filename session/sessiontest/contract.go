@@ -15,6 +15,7 @@ type Subject struct {
 	Roll     session.Roll
 	Throttle session.Throttle
 	Keys     session.KeyStore
+	Replicas session.Replicas
 	Codes    session.Codes
 	Feed     session.Feed
 	Tries    session.Tries
@@ -59,6 +60,11 @@ func Run(t *testing.T, open func(testing.TB) Subject) {
 		{"RollFindsByPrefix", testRollPrefix},
 		{"ThrottleAtTenAndEleven", testThrottle},
 		{"KeysFirstWriterWins", testKeys},
+		{"KeysSwapOnlyWhatWasRead", testKeysSwap},
+		{"KeysLostReplies", testKeysLostReplies},
+		{"ReplicasAreAliveForAWhile", testReplicas},
+		{"ReplicaLeaves", testReplicaLeaves},
+		{"SecretsOfThoseWhoServe", testSecrets},
 		{"FeedReachesAll", testFeed},
 		{"FiveWrongAnswersAndNoSixth", testWrongAnswers},
 		{"TimeStepOnce", testStepOnce},

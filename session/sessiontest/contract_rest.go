@@ -142,20 +142,6 @@ func testThrottle(t *testing.T, s Subject) {
 	}
 }
 
-func testKeys(t *testing.T, s Subject) {
-	if _, err := s.Keys.Load(t.Context()); !errors.Is(err, session.ErrNotFound) {
-		t.Fatalf("Load = %v; want ErrNotFound", err)
-	}
-	for _, mine := range []string{"first", "second"} {
-		if got, err := s.Keys.Settle(t.Context(), mine); err != nil || got != "first" {
-			t.Errorf("Settle(%s) = %q, %v; want first", mine, got, err)
-		}
-	}
-	if got, err := s.Keys.Load(t.Context()); err != nil || got != "first" {
-		t.Errorf("Load = %q, %v; want first", got, err)
-	}
-}
-
 func testFeed(t *testing.T, s Subject) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -184,13 +170,16 @@ func testFeed(t *testing.T, s Subject) {
 			}
 		}
 	}
-	want := session.Event{Kind: session.EventRevoked, SID: token.NewSID(), Reason: "logout"}
-	if err := s.Feed.Announce(ctx, want); err != nil {
-		t.Fatalf("Announce = %v; want no error", err)
-	}
-	for i := range events {
-		if got := next(i, session.EventRevoked); got != want {
-			t.Errorf("follower %d heard %+v; want %+v", i, got, want)
+	for _, want := range []session.Event{
+		{Kind: session.EventRevoked, SID: token.NewSID(), Reason: "logout"}, {Kind: session.EventKeys},
+	} {
+		if err := s.Feed.Announce(ctx, want); err != nil {
+			t.Fatalf("Announce = %v; want no error", err)
+		}
+		for i := range events {
+			if got := next(i, want.Kind); got != want {
+				t.Errorf("follower %d heard %+v; want %+v", i, got, want)
+			}
 		}
 	}
 	cancel()

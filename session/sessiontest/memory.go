@@ -22,9 +22,8 @@ const (
 	closedKeep = 10 * time.Minute
 )
 
-// Memory is session's Store, Index, Roll, Throttle, KeyStore, Codes, Feed, Tries and
-// Pushes in memory. Its
-// clock is time.Now, so it works inside testing/synctest. It is safe for
+// Memory is session's Store, Index, Roll, Throttle, KeyStore, Replicas, Codes, Feed,
+// Tries and Pushes in memory. Its clock is time.Now, so it works inside testing/synctest. It is safe for
 // concurrent use.
 type Memory struct {
 	mu       sync.Mutex
@@ -35,7 +34,7 @@ type Memory struct {
 	failures map[string][]time.Time              // by account or address
 	factors  factors
 	codes    map[string]*codeRow // by digest
-	manifest string
+	keeping  keeping
 	follow   map[chan session.Event]struct{}
 	down     bool
 	lose     map[string]bool // calls whose next reply is lost
@@ -82,7 +81,7 @@ func (m *Memory) LoseReplies() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, method := range []string{
-		"create", "rotate", "touch", "revoke", "add", "outdate", "enlist", "settle", "put code", "take code",
+		"create", "rotate", "touch", "revoke", "add", "outdate", "enlist", "settle", "swap", "beat", "leave", "put code", "take code",
 		"issue", "try", "open push", "settle push", "close pushes",
 	} {
 		m.lose[method] = true

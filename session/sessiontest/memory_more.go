@@ -73,30 +73,6 @@ func (m *Memory) Fail(_ context.Context, account, address string) error {
 	return nil
 }
 
-// Load implements session.KeyStore.
-func (m *Memory) Load(context.Context) (string, error) {
-	defer m.mu.Unlock()
-	if err := m.begin(); err != nil {
-		return "", err
-	}
-	if m.manifest == "" {
-		return "", session.ErrNotFound
-	}
-	return m.manifest, nil
-}
-
-// Settle implements session.KeyStore.
-func (m *Memory) Settle(_ context.Context, manifest string) (string, error) {
-	defer m.mu.Unlock()
-	if err := m.begin(); err != nil {
-		return "", err
-	}
-	if m.manifest == "" {
-		m.manifest = manifest
-	}
-	return m.manifest, m.lost("settle")
-}
-
 // Announce implements session.Feed.
 func (m *Memory) Announce(ctx context.Context, e session.Event) error {
 	err := m.begin()

@@ -10,7 +10,7 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 	sessiontest.Run(t, func(testing.TB) sessiontest.Subject {
 		m := sessiontest.NewMemory()
 		return sessiontest.Subject{
-			Store: m, Index: m, Roll: m, Throttle: m, Keys: m, Codes: m, Feed: m, Tries: m, Pushes: m, LoseReplies: m.LoseReplies,
+			Store: m, Index: m, Roll: m, Throttle: m, Keys: m, Replicas: m, Codes: m, Feed: m, Tries: m, Pushes: m, LoseReplies: m.LoseReplies,
 		}
 	})
 }
