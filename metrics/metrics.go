@@ -206,7 +206,7 @@ type upstream struct {
 func newUpstream(f factory) *upstream {
 	return &upstream{
 		logins: f.counters("upstream_logins_total", "Logins of the gateway at a backend.", "backend",
-			"ok", "rejected", "local_auth_off", "misconfigured", "factor_needed", "stopped", "unavailable"),
+			"ok", "rejected", "local_auth_off", "misconfigured", "factor_needed", "stopped", "full", "unavailable"),
 		renewals: f.counters("upstream_renewals_total", "Renewals of a backend's tokens.", "backend",
 			"ok", "dead", "unavailable"),
 		replays: f.counters("upstream_replays_total", "Requests that a backend refused because of an expired token.", "backend",

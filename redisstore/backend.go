@@ -30,6 +30,9 @@ var backendPinLua string
 //go:embed backend_attempt.lua
 var backendAttemptLua string
 
+//go:embed backend_due_enter.lua
+var backendDueEnterLua string
+
 //go:embed backend_due_add.lua
 var backendDueAddLua string
 
@@ -44,6 +47,7 @@ var (
 	backendPin     = redis.NewScript(backendPinLua)
 	backendAttempt = redis.NewScript(backendAttemptLua)
 	backendDueAdd  = redis.NewScript(backendDueAddLua)
+	backendEnter   = redis.NewScript(backendDueEnterLua)
 	backendDue     = redis.NewScript(backendDueLua)
 )
 
@@ -75,7 +79,8 @@ func backendKeys(r upstream.Ref) ([]string, bool) {
 func (b *Backends) Acquire(ctx context.Context, c upstream.Claim) (upstream.Answer, error) {
 	keys, _ := backendKeys(c.Ref)
 	return b.ask(ctx, "backend_acquire", backendAcquire, keys,
-		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused), c.With, flag(c.Opens))
+		c.Holder, c.Seen, millis(c.Lease), millis(upstream.MaxBackOff), millis(upstream.KeepUnused), c.With, flag(c.Opens),
+		millis(c.Call), flag(c.Strict), millis(upstream.MaxLease), flag(c.Renew))
 }
 
 // Commit implements upstream.Store.
@@ -120,6 +125,7 @@ func (b *Backends) Pin(ctx context.Context, r upstream.Ref, pinned bool) (upstre
 
 var trials = map[upstream.Trial]string{
 	upstream.Begin: "begin", upstream.Accepted: "accepted", upstream.Rejected: "rejected", upstream.Void: "void",
+	upstream.Forgiven: "forgiven",
 }
 
 // Attempt implements upstream.Store.
@@ -127,6 +133,15 @@ func (b *Backends) Attempt(ctx context.Context, a upstream.Attempt) (upstream.An
 	keys, _ := backendKeys(a.Ref)
 	return b.ask(ctx, "backend_attempt", backendAttempt, keys[:1],
 		a.ID, trials[a.Trial], a.Digest, millis(a.Window), millis(a.Keep))
+}
+
+// Enter implements upstream.Duties.
+func (b *Backends) Enter(ctx context.Context, d upstream.Duty, limit int) (bool, error) {
+	n, err := b.c.eval(ctx, "backend_due_enter", backendEnter, []string{dueKey(d.Backend, d.Pool)}, d.Owner, millis(d.In), limit).Int()
+	if err != nil {
+		return false, fail("enter a duty", err)
+	}
+	return n == 1, nil
 }
 
 // Add implements upstream.Duties.
@@ -159,7 +174,7 @@ func (b *Backends) Remove(ctx context.Context, backend, pool, owner string) erro
 var states = map[string]upstream.State{
 	"dead": upstream.Dead, "gone": upstream.Gone, "fresh": upstream.Fresh, "wait": upstream.Wait,
 	"backoff": upstream.BackOff, "lead": upstream.Lead, "done": upstream.Done, "stale": upstream.Stale,
-	"stopped": upstream.Stopped, "alive": upstream.Alive,
+	"stopped": upstream.Stopped, "alive": upstream.Alive, "doubt": upstream.Doubt,
 }
 
 // errAnswer says that a script's answer is not of the agreed form: another

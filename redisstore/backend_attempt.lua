@@ -1,6 +1,6 @@
 -- Counts login attempts of one credential: two places, each free, open until a time, or rejected.
 -- KEYS  the account's or user's hash
--- ARGV  id, step (begin, accepted, rejected, void), digest, window ms, ms kept
+-- ARGV  id, step (begin, accepted, rejected, void, forgiven), digest, window ms, ms kept
 -- Gives as backend_acquire.lua: done, wait or stopped
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -8,6 +8,10 @@ local f = redis.call('HMGET', KEYS[1], 'try', 'try1', 'try2')
 local bare = function(state, wait) return {state, 0, '', '', 0, 0, 0, wait, 0} end
 local same = f[1] == ARGV[3]
 
+if ARGV[2] == 'forgiven' then
+  redis.call('HDEL', KEYS[1], 'try', 'try1', 'try2', 'nb', 'nbwith', 'fails')
+  return bare('done', 0)
+end
 if ARGV[2] == 'accepted' then
   if same then redis.call('HDEL', KEYS[1], 'try', 'try1', 'try2') end
   return bare('done', 0)

@@ -33,8 +33,8 @@ local exp = 0
 if tonumber(ARGV[7]) > 0 then exp = now + tonumber(ARGV[6]) end
 redis.call('HSET', KEYS[1], 'v', ARGV[3], 'access', ARGV[4], 'refresh', ARGV[5], 'exp', ms(exp), 'life', ARGV[7],
   'commit', ARGV[1], 'state', 'live')
-redis.call('HDEL', KEYS[1], 'fails', 'nb', 'try1', 'try2', 'try')
-if f[8] == ARGV[2] then redis.call('HDEL', KEYS[1], 'holder', 'lease') end
+redis.call('HDEL', KEYS[1], 'fails', 'nb', 'try1', 'try2', 'try', 'doubt')
+if f[8] == ARGV[2] then redis.call('HDEL', KEYS[1], 'holder', 'lease', 'call') end
 if KEYS[2] and opening > 0 then redis.call('HSET', KEYS[1], 'opening', ms(now + opening)) end
 redis.call('PEXPIRE', KEYS[1], ms(ttl))
 return {'done', tonumber(ARGV[3]), '', '', 0, 0, 0, 0, 0}

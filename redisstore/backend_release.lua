@@ -14,7 +14,7 @@ if ARGV[2] == 'out' then
   return 1
 end
 if f[2] ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[1], 'holder', 'lease')
+redis.call('HDEL', KEYS[1], 'holder', 'lease', 'call')
 if ARGV[2] == 'failed' then
   redis.call('HINCRBY', KEYS[1], 'fails', 1)
   redis.call('HSET', KEYS[1], 'nb', string.format('%.0f', now + tonumber(ARGV[4])), 'nbwith', ARGV[6])

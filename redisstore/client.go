@@ -39,7 +39,7 @@ func Ops() []string {
 		"code_put", "code_find", "code_take",
 		"factor_issue", "factor_withdraw", "factor_try", "push_open", "push_read", "push_list", "push_settle", "push_close",
 		"backend_acquire", "backend_attempt", "backend_commit", "backend_release", "backend_end", "backend_pin",
-		"backend_due", "backend_due_add", "backend_due_remove",
+		"backend_due", "backend_due_enter", "backend_due_add", "backend_due_remove",
 		"challenge_keep", "challenge_find", "challenge_drop",
 		"announce", "publish", "follow", "ping", "info",
 	}

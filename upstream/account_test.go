@@ -250,6 +250,7 @@ func TestTokensThatLoseToOthersAreLoggedOut(t *testing.T) {
 		w.wantGet(t, anyone, 200)
 		c := w.config
 		late("/auth/token", 0, 15*time.Second)(&c)
+		c.Store = asleep{c.Store}
 		paused := &world{Backend: upstream.New(c), fabric: w.fabric}
 		advance(31 * time.Minute)
 		go func() { _, _ = paused.get(t, anyone) }()

@@ -14,11 +14,11 @@ func (b *Backend) attempt(g token.Grant) Attempt {
 	if seed := b.cfg.Account.TOTPSecret; !seed.IsZero() {
 		g.Factor = &token.Factor{Response: seed}
 	}
-	return Attempt{Ref: b.shared.ref, ID: rand.Text(), Digest: b.names.digest(g), Window: b.lease(), Keep: KeepUnused}
+	return Attempt{Ref: b.shared.ref, ID: rand.Text(), Digest: b.names.digest(g), Window: b.patience(), Keep: KeepUnused}
 }
 
 // begin counts an attempt; the error says that it must not be made now.
-func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) error {
+func (b *Backend) begin(ctx context.Context, n *turn, a Attempt) error {
 	ans, err := b.cfg.Store.Attempt(ctx, a)
 	switch {
 	case err != nil:
@@ -27,19 +27,19 @@ func (b *Backend) begin(ctx context.Context, h *held, holder string, a Attempt) 
 		return nil
 	case ans.State == Wait: // left open by a process that is gone
 		e := unavailable(msgUnavailable, nil, ans.Wait)
-		b.release(Release{Ref: h.ref, Holder: holder, BackOff: ans.Wait, With: b.with})
-		h.rest(ans.Wait, e)
+		b.release(Release{Ref: n.h.ref, Holder: n.holder, BackOff: ans.Wait, With: b.with})
+		n.h.rest(ans.Wait, e)
 		return e
 	}
 	b.rec.UpstreamLogin(b.cfg.Name, "stopped")
 	b.log.Error("no login is tried: the backend refused this account's password or second factor before",
-		"remedy", "put the right user name, password and TOTP secret in the configuration; a changed one is tried at once")
+		"remedy", "put the right user name, password and TOTP secret in the configuration, which is then tried at once; if they are right, gatehouse backends retry "+b.cfg.Name+" tries them again")
 	e := report(rejected, nil, 0)
-	if why := h.standing(); why != nil {
+	if why := n.h.standing(); why != nil {
 		e = why
 	}
-	b.release(Release{Ref: h.ref, Holder: holder, BackOff: maxBackOff, With: b.with})
-	h.rest(maxBackOff, e)
+	b.release(Release{Ref: n.h.ref, Holder: n.holder, BackOff: maxBackOff, With: b.with})
+	n.h.rest(maxBackOff, e)
 	return e
 }
 

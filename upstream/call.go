@@ -173,19 +173,7 @@ func sendable(s token.Secret) bool {
 }
 
 // pause waits, and reports whether it waited for the whole time.
-func pause(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+func pause(ctx context.Context, d time.Duration) bool { return pauseOr(ctx, nil, d) }
 
 // cappedBody fails, instead of ending, where an answer goes over its limit.
 type cappedBody struct {

@@ -19,7 +19,7 @@ const (
 // process opened them. It returns the context's error when that ends; it starts
 // nothing that outlives it but renewals, which Drain waits for.
 func (b *Backend) Run(ctx context.Context) error {
-	tick := time.NewTicker(b.cfg.SweepEvery)
+	tick := time.NewTicker(b.cfg.Limits.Sweep)
 	defer tick.Stop()
 	swept := time.Now()
 	for {
@@ -87,7 +87,7 @@ func (h *held) idle() bool {
 func (b *Backend) dismiss(r Ref, ifGone bool) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	f := Farewell{Ref: r, Holder: rand.Text(), Lease: 3 * b.lease(), IfGone: ifGone} // renewal, release and logout
+	f := Farewell{Ref: r, Holder: rand.Text(), Lease: 3 * b.patience(), IfGone: ifGone} // renewal, release and logout
 	ans, err := b.cfg.Store.End(ctx, f)
 	if err != nil {
 		b.log.Warn("logout at the backend is left for later: the store cannot be asked", "error", err)

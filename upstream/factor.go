@@ -82,11 +82,9 @@ func challengeIn(err error) *token.Challenge {
 
 // signIn is one login of the account, from its first call to its last.
 type signIn struct {
-	h      *held
-	holder string
-	rec    Record
-	grant  token.Grant
-	open   Attempt // the attempt that is counted now
+	*turn
+	grant token.Grant
+	open  Attempt // the attempt that is counted now
 }
 
 // prove answers a challenge and returns the tokens that the login brings.
@@ -170,7 +168,7 @@ func (b *Backend) countAnother(s *signIn) (bool, error) {
 func (b *Backend) answer(s *signIn, f token.Factor) (*tokens, error) {
 	g := s.grant
 	g.Factor = &f
-	next, _, err := b.exchange(g)
+	next, _, err := b.exchange(g, time.Time{})
 	return next, err
 }
 
@@ -178,7 +176,7 @@ func (b *Backend) answer(s *signIn, f token.Factor) (*tokens, error) {
 // call more.
 func (b *Backend) hold(s *signIn, until time.Time) error {
 	for {
-		if err := b.extend(s); err != nil {
+		if err := b.mine(s); err != nil {
 			return err
 		}
 		left := time.Until(until)
@@ -191,13 +189,9 @@ func (b *Backend) hold(s *signIn, until time.Time) error {
 	}
 }
 
-// extend begins the lease of a sign-in anew.
-func (b *Backend) extend(s *signIn) error {
-	ctx, cancel := detached(storeTimeout)
-	defer cancel()
-	ans, err := b.cfg.Store.Acquire(ctx, Claim{
-		Ref: s.h.ref, Holder: s.holder, Seen: s.rec.Version, Lease: b.lease(), With: b.with, Opens: s.h.own,
-	})
+// mine makes sure that the lease of a sign-in is still held, for one call more.
+func (b *Backend) mine(s *signIn) error {
+	ans, err := b.extend(s.turn)
 	if err == nil && ans.State != Lead {
 		err = errLeaseLost
 	}
@@ -209,7 +203,7 @@ func (b *Backend) extend(s *signIn) error {
 func (b *Backend) proveByApproval(s *signIn, c token.Challenge) (*tokens, error) {
 	b.log.Warn("the backend asks somebody to approve the gateway's sign-in on his phone", "method", c.Method, "within", approvalLimit.String())
 	for began := time.Now(); ; {
-		if err := b.extend(s); err != nil {
+		if err := b.mine(s); err != nil {
 			return nil, err
 		}
 		said, err := b.poll(c.Session)
@@ -233,7 +227,7 @@ func (b *Backend) proveByApproval(s *signIn, c token.Challenge) (*tokens, error)
 }
 
 func (b *Backend) answerApproved(s *signIn, c token.Challenge, response token.Secret) (*tokens, error) {
-	if err := b.extend(s); err != nil {
+	if err := b.mine(s); err != nil {
 		return nil, err
 	}
 	next, err := b.answer(s, token.Factor{Challenge: c.Challenge, Method: c.Method, Session: c.Session, Response: response})
@@ -245,7 +239,7 @@ func (b *Backend) answerApproved(s *signIn, c token.Challenge, response token.Se
 
 // poll asks the backend how far a challenge is, by the backend's own name of it.
 func (b *Backend) poll(session string) (token.Challenge, error) {
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	set, err := b.speak(ctx, token.Grant{Op: token.OpPoll, Factor: &token.Factor{Session: session}})
 	switch {

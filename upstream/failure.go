@@ -137,6 +137,7 @@ const (
 	msgMint        = "The gateway could not make a token for the backend. An operator has to look into its log."
 	msgEnded       = "The backend has ended this session. Log in again."
 	msgBusy        = "The gateway is still signing in at the backend. Try again."
+	msgFull        = "The gateway has as many sessions open at the backend as it may. Try again later."
 	msgStore       = "The gateway could not reach its session store. Try again later."
 )
 

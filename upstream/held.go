@@ -21,11 +21,12 @@ type held struct {
 	fixed  atomic.Int32 // requests under way that could not be made again
 
 	mu      sync.Mutex
-	flight  *flight      // guarded by mu: the change under way; nil: none
-	hold    time.Time    // guarded by mu: nothing is tried before
-	why     *token.Error // guarded by mu: what is answered until then
-	pending *Commit      // guarded by mu: tokens that the store has not taken yet
-	doubted time.Time    // guarded by mu: when a refusal in unknown words last had it renewed
+	flight  *flight       // guarded by mu: the change under way; nil: none
+	hold    time.Time     // guarded by mu: nothing is tried before
+	why     *token.Error  // guarded by mu: what is answered until then
+	pending *Commit       // guarded by mu: tokens that the store has not taken yet
+	doubted time.Time     // guarded by mu: when a refusal in unknown words last had it renewed
+	bell    chan struct{} // guarded by mu: closed by the next notice; nil: nobody waits for it
 }
 
 // unstored reports whether tokens wait to be stored.
@@ -175,10 +176,6 @@ func (b *Backend) landing(ctx context.Context, f *flight) (*tokens, error) {
 		return nil, unavailable(msgBusy, nil, 0)
 	}
 }
-
-// patience is for how long a request waits for a renewal: as long as one call
-// to the backend may take, and a little for the store.
-func (b *Backend) patience() time.Duration { return b.cfg.CallTimeout + storeTimeout }
 
 // join returns the flight that makes tokens other than t: one that is over if
 // there are some, the one under way, or a new one.

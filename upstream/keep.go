@@ -15,9 +15,10 @@ const keepTrying = 10 * time.Minute
 // keep stores new tokens and makes them current. When the store cannot be
 // asked they are used from memory all the same, since the old ones may be void
 // by now, and stored as soon as it can.
-func (b *Backend) keep(h *held, holder string, version uint64, t *tokens) (*tokens, error) {
-	t.version = version + 1
-	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: holder, Record: b.names.seal(h.ref, t)}
+func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
+	h := n.h
+	t.version = n.rec.Version + 1
+	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: n.holder, Record: b.names.seal(h.ref, t)}
 	ans, err := b.commit(*c)
 	if err != nil {
 		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "error", err)
@@ -42,6 +43,7 @@ func (b *Backend) commit(c Commit) (Answer, error) {
 func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 	if ans.State == Done {
 		b.adopt(h, t)
+		b.tell(Notice{Ref: h.ref, Version: t.version})
 		if h.own {
 			b.postpone(h.ref.Owner, b.watchEvery())
 		}
@@ -150,7 +152,7 @@ func (b *Backend) logout(t *tokens) error {
 		}
 		g := b.grant(token.OpRefresh)
 		g.Refresh, g.Access = t.refresh, t.access
-		next, _, err := b.exchange(g)
+		next, _, err := b.exchange(g, time.Time{})
 		if err != nil {
 			return over(err)
 		}
@@ -159,7 +161,7 @@ func (b *Backend) logout(t *tokens) error {
 		}
 		t = next
 	}
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	g := b.grant(op)
 	g.Access, g.Refresh = t.access, t.refresh

@@ -19,11 +19,33 @@ const (
 	storeTimeout = 2 * time.Second
 	// pollEvery is how often a follower asks whether the leader is done.
 	pollEvery = 150 * time.Millisecond
+	// fullAgain is when to ask again for a login where there are too many.
+	fullAgain = 5 * time.Second
 )
 
-// lease covers one call to the backend and the commit after it, so that when it
-// is over no call made under it is still under way.
-func (b *Backend) lease() time.Duration { return b.cfg.CallTimeout + storeTimeout }
+// patience is for how long a request waits for a renewal, and within what time a
+// call that begins now has ended: as long as it may take, and a little for the
+// store.
+func (b *Backend) patience() time.Duration { return b.cfg.Limits.Call + storeTimeout }
+
+// turn is one change of tokens under the lease.
+type turn struct {
+	h      *held
+	holder string
+	rec    Record
+	by     time.Time // when a call that nobody may make a second time must have ended
+}
+
+// claim asks for tokens after the version seen, or for the lease to make one call.
+func (b *Backend) claim(h *held, holder string, seen uint64) Claim {
+	return Claim{
+		Ref: h.ref, Holder: holder, Seen: seen, Lease: b.cfg.Limits.Lease, Call: b.patience(), With: b.with,
+		Opens: h.own && h.takers.Load() > 0, Strict: b.strict(),
+	}
+}
+
+// strict reports whether a refresh token is void once it is used.
+func (b *Backend) strict() bool { return b.cfg.Dialect.Tokens.Rotates }
 
 // lead gets tokens other than t: those that somebody stored meanwhile, or new
 // ones from the backend, with the client's own credential g unless that is nil.
@@ -34,16 +56,17 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	} else if err != nil {
 		return nil, unavailable(msgStore, err, 0)
 	}
-	if h.own {
+	if b.voids(h) {
 		h.quiet()
 	}
 	ctx, cancel := detached(b.patience())
 	defer cancel()
-	c := Claim{Ref: h.ref, Holder: rand.Text(), Lease: b.lease(), With: b.with, Opens: h.own && h.takers.Load() > 0}
+	c := b.claim(h, rand.Text(), 0)
 	if t != nil {
 		c.Seen = t.version
 	}
 	for {
+		news, by := h.news(), time.Now().Add(b.cfg.Limits.Call)
 		ans, err := b.cfg.Store.Acquire(ctx, c)
 		if err != nil {
 			return nil, unavailable(msgStore, err, 0)
@@ -57,15 +80,16 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 			}
 			c.Seen = ans.Record.Version // unreadable: as good as none
 		case Lead:
-			switch {
-			case h.own:
-				return b.obtainOwn(h, c.Holder, ans.Record)
-			case g != nil:
-				return b.obtainWith(h, c.Holder, ans.Record, *g)
+			return b.leading(&turn{h, c.Holder, ans.Record, by}, g)
+		case Doubt:
+			if t != nil && t.phase(time.Now()) != phaseOver {
+				e := unavailable(msgBusy, errDoubt, ans.Wait)
+				h.rest(min(ans.Wait, firstBackOff), e)
+				return nil, e
 			}
-			return b.obtain(h, c.Holder, ans.Record)
+			fallthrough
 		case Wait:
-			if !pause(ctx, min(max(ans.Wait, time.Millisecond), pollEvery)) {
+			if !pauseOr(ctx, news, min(max(ans.Wait, time.Millisecond), pollEvery)) {
 				return nil, unavailable(msgBusy, nil, ans.Wait)
 			}
 		case BackOff:
@@ -79,62 +103,129 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	}
 }
 
+// errDoubt says why nothing is tried although nobody holds the lease.
+var errDoubt = errors.New("a renewal whose gateway is gone may still be under way at the backend")
+
+// leading makes the change that the lease is for, and keeps the lease meanwhile.
+func (b *Backend) leading(n *turn, g *token.Grant) (*tokens, error) {
+	done := make(chan struct{})
+	defer close(done)
+	b.crew.run(func() { b.keepLease(n, done) })
+	switch {
+	case n.h.own:
+		return b.obtainOwn(n)
+	case g != nil:
+		return b.obtainWith(n, *g)
+	}
+	return b.obtain(n)
+}
+
+// keepLease renews the lease until done. One that is lost all the same ends
+// nothing: the call goes on, and its commit counts if nobody else's came before.
+func (b *Backend) keepLease(n *turn, done <-chan struct{}) {
+	c := b.claim(n.h, n.holder, n.rec.Version)
+	c.Call, c.Renew = 0, true
+	tick := time.NewTicker(c.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := detached(c.Lease / 3)
+		if _, err := b.cfg.Store.Acquire(ctx, c); err != nil {
+			b.log.Warn("a lease is not renewed: the store cannot be asked", "error", err)
+		}
+		cancel()
+	}
+}
+
+// extend claims the lease anew for one more call.
+func (b *Backend) extend(n *turn) (Answer, error) {
+	ctx, cancel := detached(storeTimeout)
+	defer cancel()
+	c := b.claim(n.h, n.holder, n.rec.Version)
+	c.Renew = true
+	n.by = time.Now().Add(b.cfg.Limits.Call)
+	return b.cfg.Store.Acquire(ctx, c)
+}
+
 // obtain gets new tokens from the backend, under the lease: by the refresh
 // token, or else by logging in.
-func (b *Backend) obtain(h *held, holder string, rec Record) (*tokens, error) {
-	old, err := b.names.open(h.ref, rec)
+func (b *Backend) obtain(n *turn) (*tokens, error) {
+	old, err := b.names.open(n.h.ref, n.rec)
 	if err != nil {
 		if !errors.Is(err, errNoTokens) {
 			b.log.Error("stored tokens cannot be read", "error", err)
 		}
 		// A store that lost its data does not void what memory holds.
-		if old = h.cur.Load(); b.shared == nil {
+		if old = n.h.cur.Load(); b.shared == nil {
 			old = nil
 		}
 	}
 	if old != nil && !old.refresh.IsZero() && b.speaks(token.OpRefresh) {
 		g := b.grant(token.OpRefresh)
 		g.Refresh, g.Access = old.refresh, old.access
-		next, _, err := b.exchange(g)
+		next, _, err := b.exchange(g, n.by)
 		switch {
 		case err == nil:
 			b.rec.UpstreamRenewal(b.cfg.Name, "ok")
 			if next.refresh.IsZero() {
 				next.refresh = old.refresh
 			}
-			return b.keep(h, holder, rec.Version, next)
+			return b.keep(n, next)
 		case classify(token.OpRefresh, err) != dead && !b.hopeless(old, err):
 			b.rec.UpstreamRenewal(b.cfg.Name, "unavailable")
-			return nil, b.fail(h, holder, rec.Failures, err)
+			return nil, b.fail(n, err)
 		}
 		b.rec.UpstreamRenewal(b.cfg.Name, "dead")
 	}
-	return b.replace(h, holder, rec)
+	return b.replace(n)
 }
 
 // replace gets tokens where the old ones can bring none: by logging in, if the
-// gateway may. It first makes sure that nobody else has stored new ones
-// meanwhile, which may be why the old ones are no good.
-func (b *Backend) replace(h *held, holder string, rec Record) (*tokens, error) {
-	ctx, cancel := detached(storeTimeout)
-	defer cancel()
-	ans, err := b.cfg.Store.Acquire(ctx, Claim{Ref: h.ref, Holder: holder, Seen: rec.Version, Lease: b.lease(), With: b.with})
+// gateway may.
+func (b *Backend) replace(n *turn) (*tokens, error) {
+	next, err := b.overtaken(n)
 	switch {
-	case err != nil:
-		return nil, unavailable(msgStore, err, 0)
-	case ans.State == Fresh:
-		next, err := b.names.open(h.ref, ans.Record)
-		if err != nil {
-			return nil, unavailable(msgBusy, err, 0)
-		}
-		b.adopt(h, next)
-		return next, nil
-	case ans.State == Wait:
-		return nil, unavailable(msgBusy, nil, ans.Wait)
+	case next != nil || err != nil:
+		return next, err
 	case b.shared == nil:
-		return nil, b.die(h, holder, rec, nil)
+		return nil, b.die(n, nil)
 	}
-	return b.login(h, holder, rec)
+	return b.login(n)
+}
+
+// overtaken makes sure, before tokens are given up, that nobody else has stored new
+// ones meanwhile, which may be why the old ones are no good, and that nobody is
+// about to. It returns those tokens, or nothing if there are none.
+func (b *Backend) overtaken(n *turn) (*tokens, error) {
+	for {
+		ans, err := b.extend(n)
+		switch {
+		case err != nil:
+			return nil, unavailable(msgStore, err, 0)
+		case ans.State == Fresh:
+			next, err := b.names.open(n.h.ref, ans.Record)
+			if err != nil {
+				return nil, unavailable(msgBusy, err, 0)
+			}
+			n.h.pinned.Store(ans.Record.Pinned)
+			b.adopt(n.h, next)
+			return next, nil
+		case ans.State == Gone:
+			b.forget(n.h)
+			return nil, report(dead, nil, 0)
+		case ans.State != Lead:
+			return nil, unavailable(msgBusy, nil, ans.Wait)
+		case ans.Wait == 0:
+			return nil, nil
+		}
+		if !b.pauseUnlessDraining(context.Background(), min(ans.Wait, pollEvery)) {
+			return nil, unavailable(msgBusy, errDraining, 0)
+		}
+	}
 }
 
 // hopeless reports whether the shared account had better log in although the
@@ -145,10 +236,16 @@ func (b *Backend) hopeless(old *tokens, err error) bool {
 	return ok && r.status == http.StatusUnauthorized && b.shared != nil && old.phase(time.Now()) == phaseOver
 }
 
-// exchange makes one call that answers tokens, and perhaps whose they are.
-func (b *Backend) exchange(g token.Grant) (*tokens, token.Identity, error) {
-	ctx, cancel := detached(b.cfg.CallTimeout)
+// exchange makes one call that answers tokens, and perhaps whose they are. It ends
+// by the given time, unless that is zero; a process that was stopped in between
+// does not begin it any more.
+func (b *Backend) exchange(g token.Grant, by time.Time) (*tokens, token.Identity, error) {
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
+	if !by.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, by)
+		defer cancel()
+	}
 	began := time.Now()
 	set, err := b.speak(ctx, g)
 	if err != nil {
@@ -158,20 +255,21 @@ func (b *Backend) exchange(g token.Grant) (*tokens, token.Identity, error) {
 	return t, set.Identity, err
 }
 
-// login logs the account in, for all clients or for the one that h belongs to.
+// login logs the account in, for all clients or for the one that n.h belongs to.
 // The attempt is counted before it is made.
-func (b *Backend) login(h *held, holder string, rec Record) (*tokens, error) {
+func (b *Backend) login(n *turn) (*tokens, error) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
-	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, h.ref.Owner, b.firstLook(h)); err != nil {
-		return nil, unavailable(msgStore, err, 0)
-	}
-	g := b.grant(token.OpLogin)
-	s := &signIn{h: h, holder: holder, rec: rec, grant: g, open: b.attempt(g)}
-	if err := b.begin(ctx, h, holder, s.open); err != nil {
+	if err := b.enter(ctx, n.h.ref.Owner, b.firstLook(n.h)); err != nil {
+		b.release(Release{Ref: n.h.ref, Holder: n.holder, With: b.with})
 		return nil, err
 	}
-	next, _, err := b.exchange(g)
+	g := b.grant(token.OpLogin)
+	s := &signIn{turn: n, grant: g, open: b.attempt(g)}
+	if err := b.begin(ctx, n, s.open); err != nil {
+		return nil, err
+	}
+	next, _, err := b.exchange(g, time.Time{})
 	if c := challengeIn(err); c != nil {
 		next, err = b.prove(s, *c, err)
 	}
@@ -181,22 +279,41 @@ func (b *Backend) login(h *held, holder string, rec Record) (*tokens, error) {
 	if err == nil {
 		b.rec.UpstreamLogin(b.cfg.Name, "ok")
 		b.log.Info("logged in at the backend")
-		if h != b.shared { // else the commit clears the count
+		if n.h != b.shared { // else the commit clears the count
 			b.conclude(s.open, Accepted)
 		}
-		return b.keep(h, holder, rec.Version, next)
+		return b.keep(n, next)
 	}
 	c := loginClass(err)
 	b.rec.UpstreamLogin(b.cfg.Name, loginOutcome(c))
 	b.conclude(s.open, c.trial())
-	return nil, b.fail(h, holder, rec.Failures, err)
+	return nil, b.fail(n, err)
+}
+
+// enter makes an owner one of those who are logged in at the backend, with when to
+// look at it, before the login is made. The error says that there are enough.
+func (b *Backend) enter(ctx context.Context, owner string, in time.Duration) error {
+	limit := b.cfg.Limits.Sessions
+	ok, err := b.cfg.Duties.Enter(ctx, Duty{Backend: b.cfg.Name, Pool: b.pool, Owner: owner, In: in}, limit)
+	switch {
+	case err != nil:
+		return unavailable(msgStore, err, 0)
+	case ok:
+		return nil
+	}
+	b.rec.UpstreamLogin(b.cfg.Name, "full")
+	if b.alarm.due() {
+		b.log.Error("no login is made: as many sessions are open at the backend as max_sessions allows", "max_sessions", limit,
+			"remedy", "wait until some end, end some with gatehouse sessions, or raise max_sessions if the backend takes more")
+	}
+	return unavailable(msgFull, nil, fullAgain)
 }
 
 // firstLook is when to look at tokens after the login that is about to be made
 // for them: a client's own are looked at all the time once they are there.
 func (b *Backend) firstLook(h *held) time.Duration {
 	if h.own {
-		return 2 * b.lease()
+		return 2 * b.patience()
 	}
 	return KeepUnused
 }
@@ -205,7 +322,7 @@ func (b *Backend) firstLook(h *held) time.Duration {
 func (b *Backend) applicationToken(t *tokens) (*tokens, error) {
 	g := b.grant(token.OpApplicationToken)
 	g.Refresh = t.refresh
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	set, err := b.speak(ctx, g)
 	if err != nil {
@@ -216,29 +333,29 @@ func (b *Backend) applicationToken(t *tokens) (*tokens, error) {
 
 // fail ends a flight that the backend did not answer as hoped, and has the
 // backend left alone for a while.
-func (b *Backend) fail(h *held, holder string, failures int, err error) error {
+func (b *Backend) fail(n *turn, err error) error {
 	c := loginClass(err)
-	wait, level := max(backOff(failures+1), asked(err)), slog.LevelWarn
+	wait, level := max(backOff(n.rec.Failures+1), asked(err)), slog.LevelWarn
 	if c != transient {
 		wait, level = max(wait, maxBackOff), slog.LevelError
 		err = fmt.Errorf("%s: %w", trim(report(c, err, 0).Msg), err)
 	}
 	b.log.Log(context.Background(), level, "no new tokens from the backend", "error", err, "again_in", wait.Round(time.Second).String())
-	b.release(Release{Ref: h.ref, Holder: holder, BackOff: wait, With: b.with})
+	b.release(Release{Ref: n.h.ref, Holder: n.holder, BackOff: wait, With: b.with})
 	e := report(c, err, wait)
-	h.rest(wait, e)
+	n.h.rest(wait, e)
 	return e
 }
 
 // die ends a client's backend session that cannot be renewed any more, because of
 // cause, which may be nil. What was pinned to it is lost.
-func (b *Backend) die(h *held, holder string, rec Record, cause error) error {
-	b.log.Info("a backend session is over", "owner", h.ref.Owner[:6])
-	if rec.Pinned {
-		b.lose(h, cause)
+func (b *Backend) die(n *turn, cause error) error {
+	b.log.Info("a backend session is over", "owner", n.h.ref.Owner[:6])
+	if n.rec.Pinned {
+		b.lose(n.h, cause)
 	}
-	b.release(Release{Ref: h.ref, Holder: holder, Version: rec.Version, Outcome: Died})
-	b.forget(h)
+	b.release(Release{Ref: n.h.ref, Holder: n.holder, Version: n.rec.Version, Outcome: Died})
+	b.forget(n.h)
 	return report(dead, nil, 0)
 }
 

@@ -104,36 +104,70 @@ func (b *Backend) currentOwn(ctx context.Context, h *held) (*tokens, error) {
 // obtainOwn gets new tokens for a client's own backend session, under the lease.
 // Those that something is pinned to are renewed by themselves; if that cannot be,
 // the pin is lost. Only a request that takes a pin has others made by a login.
-func (b *Backend) obtainOwn(h *held, holder string, rec Record) (*tokens, error) {
-	old, err := b.names.open(h.ref, rec)
+func (b *Backend) obtainOwn(n *turn) (*tokens, error) {
+	h := n.h
+	old, err := b.names.open(h.ref, n.rec)
 	switch {
-	case err == nil && rec.Pinned:
+	case err == nil && n.rec.Pinned:
 		var next *tokens
-		if next, err = b.successor(old); err == nil {
+		if next, err = b.successor(old, n.by); err == nil {
 			b.rec.UpstreamRenewal(b.cfg.Name, "ok")
-			return b.keep(h, holder, rec.Version, next)
+			return b.keep(n, next)
 		}
 		if !ends(err) {
 			b.rec.UpstreamRenewal(b.cfg.Name, "unavailable")
-			return nil, b.fail(h, holder, rec.Failures, err)
+			return nil, b.fail(n, err)
 		}
 		b.rec.UpstreamRenewal(b.cfg.Name, "dead")
 	case err != nil && !errors.Is(err, errNoTokens):
 		b.log.Error("stored tokens cannot be read", "error", err)
 	}
-	if h.takers.Load() == 0 {
-		return nil, b.die(h, holder, rec, err)
+	if next, lost := b.overtaken(n); next != nil || lost != nil {
+		return next, lost
 	}
-	if rec.Pinned {
+	if h.takers.Load() == 0 {
+		return nil, b.die(n, err)
+	}
+	if n.rec.Pinned {
 		b.lose(h, err)
 		b.unpin(h)
 	}
-	return b.login(h, holder, rec)
+	return b.login(n)
 }
 
 // quietFor is for how long a renewal that voids the old token waits for requests
 // under way that could not be made again with the new one.
 const quietFor = 2 * time.Second
+
+// voids reports whether a renewal ends the tokens before it, so that requests which
+// cannot be made again must not be under way meanwhile.
+func (b *Backend) voids(h *held) bool { return h.own || b.cfg.Dialect.Tokens.VoidsAccess }
+
+// abide returns the tokens for a request that cannot be made again, when no renewal
+// is under way that would void them; done tells the next renewal that it is over.
+// Tokens that are good are sent in the end whatever became of the renewal.
+func (b *Backend) abide(ctx context.Context, h *held, t *tokens) (now *tokens, done func(), err error) {
+	for {
+		h.mu.Lock()
+		f := h.flight
+		if f == nil {
+			h.fixed.Add(1)
+		}
+		h.mu.Unlock()
+		if f == nil {
+			return t, func() { h.fixed.Add(-1) }, nil
+		}
+		next, err := b.landing(ctx, f)
+		switch {
+		case err == nil:
+			t = next
+		case ctx.Err() != nil || isDead(err) || t.phase(time.Now()) == phaseOver:
+			return nil, nil, err
+		case h.flying():
+			return t, func() {}, nil
+		}
+	}
+}
 
 // quiet waits until no such request is under way, or for long enough.
 func (h *held) quiet() {
@@ -151,7 +185,7 @@ var errStopped = errors.New("the backend refused this account's password before,
 // successor renews an access token by itself and the account's password, so that
 // what is pinned to it goes over to the new one. The password counts as an attempt
 // that nothing is concluded from: the backend may have refused the token.
-func (b *Backend) successor(old *tokens) (*tokens, error) {
+func (b *Backend) successor(old *tokens, by time.Time) (*tokens, error) {
 	if old.phase(time.Now()) == phaseOver || !b.speaks(token.OpRenew) {
 		return nil, errExpired
 	}
@@ -168,7 +202,7 @@ func (b *Backend) successor(old *tokens) (*tokens, error) {
 	case ans.State != Done:
 		return nil, errStopped
 	}
-	next, _, err := b.exchange(g)
+	next, _, err := b.exchange(g, by)
 	how := Void
 	if err == nil {
 		how = Accepted
@@ -188,7 +222,7 @@ func ends(err error) bool {
 
 // watchEvery is when to look again at what is looked at in every sweep: a little
 // earlier, so that none misses it.
-func (b *Backend) watchEvery() time.Duration { return b.cfg.SweepEvery * 9 / 10 }
+func (b *Backend) watchEvery() time.Duration { return b.cfg.Limits.Sweep * 9 / 10 }
 
 // attend looks at the backend session of an owner that lives: it has those
 // renewed that something is pinned to, and says when to look again.

@@ -73,8 +73,8 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 		Op: token.OpLogin, Username: given.Username, Realm: given.Realm, Password: given.Password,
 		Client: b.cfg.Client, Factor: answer,
 	}
-	if err := b.cfg.Duties.Add(ctx, b.cfg.Name, b.pool, ref.Owner, 2*opening); err != nil {
-		return token.Identity{}, unavailable(msgStore, err, 0)
+	if err := b.enter(ctx, ref.Owner, 2*opening); err != nil {
+		return token.Identity{}, err
 	}
 	t, id, err := b.try(ctx, g)
 	if err != nil {
@@ -104,12 +104,12 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 func (b *Backend) try(ctx context.Context, g token.Grant) (*tokens, token.Identity, error) {
 	a := Attempt{
 		Ref: Ref{Owner: b.names.user(g), Backend: b.cfg.Name}, ID: rand.Text(),
-		Digest: b.names.digest(g), Window: b.lease(), Keep: keepTries,
+		Digest: b.names.digest(g), Window: b.patience(), Keep: keepTries,
 	}
 	if err := b.queue(ctx, a); err != nil {
 		return nil, token.Identity{}, err
 	}
-	t, id, err := b.exchange(g)
+	t, id, err := b.exchange(g, time.Time{})
 	if err == nil {
 		b.rec.UpstreamLogin(b.cfg.Name, "ok")
 		b.conclude(a, Accepted)
@@ -170,7 +170,7 @@ func (b *Backend) identify(id token.Identity, t *tokens) (token.Identity, error)
 	if !b.speaks(token.OpWhoAmI) {
 		return id, nil
 	}
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	set, err := b.speak(ctx, token.Grant{Op: token.OpWhoAmI, Access: t.access})
 	if err == nil {

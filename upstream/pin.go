@@ -147,7 +147,7 @@ func (b *Backend) leave(t *tokens, pinned bool) error {
 	p := t.phase(time.Now())
 	if pinned && p != phaseOver && b.cfg.Dialect.Pin != nil {
 		if p == phaseDue && b.shared != nil {
-			if next, err := b.successor(t); err == nil {
+			if next, err := b.successor(t, time.Time{}); err == nil {
 				t = next
 			} else {
 				b.log.Warn("a lock is given back with a token that is about to expire", "error", err)
@@ -163,7 +163,7 @@ func (b *Backend) leave(t *tokens, pinned bool) error {
 
 // giveBack makes the call that gives a pin back, with the tokens that hold it.
 func (b *Backend) giveBack(t *tokens) error {
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	return b.underVersion(func(version string) error { return b.giveBackOnce(ctx, version, t) })
 }

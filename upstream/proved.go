@@ -35,33 +35,37 @@ func (b *Backend) renewWith(ctx context.Context, h *held, t *tokens, g token.Gra
 // counted as a login's, unless the backend says that the token is to blame: many
 // say the same of both, so that is a refusal all the same, and what becomes of the
 // token the next request shows.
-func (b *Backend) obtainWith(h *held, holder string, rec Record, g token.Grant) (*tokens, error) {
-	old, err := b.names.open(h.ref, rec)
+func (b *Backend) obtainWith(n *turn, g token.Grant) (*tokens, error) {
+	old, err := b.names.open(n.h.ref, n.rec)
 	if err != nil || old.phase(time.Now()) == phaseOver {
-		return nil, b.die(h, holder, rec, errors.Join(errExpired, err))
+		next, lost := b.overtaken(n)
+		if next != nil || lost != nil {
+			return next, lost
+		}
+		return nil, b.die(n, errors.Join(errExpired, err))
 	}
 	a := Attempt{
 		Ref: Ref{Owner: b.names.user(g), Backend: b.cfg.Name}, ID: rand.Text(),
-		Digest: b.names.digest(g), Window: b.lease(), Keep: keepTries,
+		Digest: b.names.digest(g), Window: b.patience(), Keep: keepTries,
 	}
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	give := func(err error) (*tokens, error) {
-		b.release(Release{Ref: h.ref, Holder: holder, With: b.with})
+		b.release(Release{Ref: n.h.ref, Holder: n.holder, With: b.with})
 		return nil, err
 	}
 	if err := b.queue(ctx, a); err != nil {
 		return give(err)
 	}
 	g.Access = old.access
-	next, _, err := b.exchange(g)
+	next, _, err := b.exchange(g, n.by)
 	if err == nil {
 		b.rec.UpstreamRenewal(b.cfg.Name, "ok")
 		b.conclude(a, Accepted)
 		if next.refresh.IsZero() {
 			next.refresh = old.refresh
 		}
-		return b.keep(h, holder, rec.Version, next)
+		return b.keep(n, next)
 	}
 	c := classify(token.OpRenew, err)
 	b.conclude(a, c.trial())

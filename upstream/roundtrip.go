@@ -150,9 +150,13 @@ func (b *Backend) sendStatic(r *http.Request) (*http.Response, error) {
 func (b *Backend) sendHeld(r *http.Request, h *held, t *tokens) (*http.Response, error) {
 	roll := record(r)
 	defer roll.finish()
-	if h.own && roll.fixed() {
-		h.fixed.Add(1)
-		defer h.fixed.Add(-1)
+	if b.voids(h) && roll.fixed() {
+		now, done, err := b.abide(r.Context(), h, t)
+		if err != nil {
+			return nil, b.drop(r, err)
+		}
+		defer done()
+		t = now
 	}
 	b.injectAccess(r, t.access)
 	resp, err := b.sendNoted(roll.first(), h, t)

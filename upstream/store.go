@@ -54,6 +54,10 @@ const (
 	Stale
 	// Stopped: the credential was refused too often and is not tried again.
 	Stopped
+	// Doubt: the lease was taken over by nobody yet, but a call of its last holder
+	// may be under way, and a strict claim must not make another; Wait says for how
+	// long at most.
+	Doubt
 	// Alive: the owner's session lives, or is about to be opened; Wait says for
 	// how long yet. An account lives always, without a Wait.
 	Alive
@@ -63,7 +67,10 @@ const (
 type Answer struct {
 	State  State
 	Record Record // with Fresh, Lead, Stale, and Done and Alive of End; else zero
-	Wait   time.Duration
+	// Wait is a time with Wait, BackOff, Doubt and Alive. With Lead it is for how
+	// long a call of a holder whose lease was taken over may still be under way, so
+	// that what the backend says of the tokens is not the last word; 0: none is.
+	Wait time.Duration
 }
 
 // A Claim asks for newer tokens, or for the lease to get them.
@@ -71,8 +78,17 @@ type Claim struct {
 	Ref    Ref
 	Holder string        // random, one for all claims of one renewal
 	Seen   uint64        // the version that is not good enough
-	Lease  time.Duration // longer than the calls to the backend can take; 0: only look
-	With   string        // digest of where and as whom it would log in
+	Lease  time.Duration // from now, at most MaxLease; the holder claims again in time; 0: only look
+	// Call is within what time the call ends that is about to be made; 0: none is,
+	// or one that was told before goes on.
+	Call time.Duration
+	// Renew says that the holder has the lease already: without it the claim comes
+	// to nothing, and the answer is Wait.
+	Renew bool
+	// Strict says that the backend voids a refresh token once it is used, so that
+	// none may be sent while another's call with it may be under way.
+	Strict bool
+	With   string // digest of where and as whom it would log in
 	// Opens says that the holder can log in, so that a session without tokens may
 	// have the lease too. It speaks of sessions only: an account always can.
 	Opens bool
@@ -126,6 +142,7 @@ const (
 	Accepted              // the backend took the credential
 	Rejected              // it refused it
 	Void                  // nothing was decided: the attempt does not count
+	Forgiven              // an operator has seen to it: nothing counts any more, and no back off holds
 )
 
 // An Attempt counts a login before it is made, so that a wrong password never
@@ -148,9 +165,9 @@ const MaxAttempts = 2
 // the store could not be asked. What belongs to a session that is gone answers
 // Gone, unless it was committed as Opening and the time for that is not over.
 type Store interface {
-	// Acquire answers Fresh, Wait, BackOff, Lead, Dead or Gone, and only Fresh,
-	// Dead or Gone to a claim without a lease. Whoever holds the lease and claims
-	// it again has it for longer.
+	// Acquire answers Fresh, Wait, BackOff, Doubt, Lead, Dead or Gone, and only
+	// Fresh, Dead or Gone to a claim without a lease. Whoever holds the lease and
+	// claims it again has it for longer.
 	Acquire(ctx context.Context, c Claim) (Answer, error)
 	// Commit answers Done, Stale (with the record that is stored) or Gone. It
 	// goes by the version alone: a lease that was lost meanwhile does not matter
@@ -180,6 +197,9 @@ type Pins interface {
 // if the process that owed it is gone. pool names a backend and account. Errors
 // mean that the store could not be asked.
 type Duties interface {
+	// Enter is Add, unless as many others are there as the limit says; then it
+	// answers false. 0 is no limit.
+	Enter(ctx context.Context, d Duty, limit int) (bool, error)
 	// Add makes sure that owner is looked at after the given time, instead of
 	// when it was to be looked at before.
 	Add(ctx context.Context, backend, pool, owner string, in time.Duration) error
@@ -187,6 +207,28 @@ type Duties interface {
 	Due(ctx context.Context, backend, pool string, within time.Duration, n int) ([]string, error)
 	// Remove forgets owner.
 	Remove(ctx context.Context, backend, pool, owner string) error
+}
+
+// Duty is an owner that is to be looked at after a time.
+type Duty struct {
+	Backend, Pool, Owner string
+	In                   time.Duration
+}
+
+// Notice says that tokens were committed. Version 0 says instead that an operator
+// wants what failed before to be tried again.
+type Notice struct {
+	Ref     Ref
+	Version uint64
+}
+
+// Notices carries news of commits to every process. It only shortens the wait: the
+// store is the truth, and what gets lost is found there.
+type Notices interface {
+	// Tell tells all processes, this one too.
+	Tell(ctx context.Context, n Notice) error
+	// Hear has on called for each notice from now on. on must not block.
+	Hear(on func(Notice))
 }
 
 // Challenges keeps, for a while, which second factor a backend asked a client
@@ -219,7 +261,8 @@ const (
 	// there may be no change in years of use, and every login in between would
 	// leave a token at the backend that nothing ends.
 	KeepForever = 36500 * 24 * time.Hour
-	// MaxBackOff is the longest back off believed; one further ahead is a clock
-	// that was set back.
+	// MaxBackOff is the longest back off believed, and the longest call; what is
+	// further ahead is of a clock that was set back. MaxLease is the same of a lease.
 	MaxBackOff = 10 * time.Minute
+	MaxLease   = time.Minute
 )

@@ -64,21 +64,45 @@ type Config struct {
 	// LogoutAtDrain says that nobody can use the tokens after this process, so
 	// Drain logs out whatever is still logged in.
 	LogoutAtDrain bool
-	CallTimeout   time.Duration // of one login, renewal or logout; 0: 10 s
-	SweepEvery    time.Duration // how often Run looks for duties; 0: 5 s
+	Notices       Notices // nil: news of commits is found by asking
+	Limits        Limits
+}
+
+// Limits are times and sizes that a configuration may change. What is 0 has its
+// default.
+type Limits struct {
+	Call     time.Duration // of one login, renewal or logout; 10 s
+	Lease    time.Duration // of a change, renewed while it is under way, at most MaxLease; 6 s
+	Sweep    time.Duration // how often Run looks for duties; 5 s
+	Sessions int           // how many may be logged in for the account, or in all in pass-through; no limit
 }
 
 // Defaults of Config.
 const (
-	defaultCallTimeout = 10 * time.Second
-	defaultSweepEvery  = 5 * time.Second
+	defaultCall  = 10 * time.Second
+	defaultLease = 6 * time.Second
+	defaultSweep = 5 * time.Second
 )
+
+// filled returns l with its defaults.
+func (l Limits) filled() Limits {
+	if l.Call <= 0 {
+		l.Call = defaultCall
+	}
+	if l.Lease <= 0 {
+		l.Lease = defaultLease
+	}
+	if l.Sweep <= 0 {
+		l.Sweep = defaultSweep
+	}
+	return l
+}
 
 // Recorder is told what happened, for metrics. The outcomes are closed lists.
 type Recorder interface {
 	// UpstreamLogin: ok, rejected, local_auth_off, misconfigured, factor_needed
 	// (a second factor was asked for, which the account could not prove, or of the
-	// client), stopped, unavailable.
+	// client), stopped, full (as many are logged in as may be), unavailable.
 	UpstreamLogin(backend, outcome string)
 	// UpstreamRenewal: ok, dead, unavailable.
 	UpstreamRenewal(backend, outcome string)
@@ -123,12 +147,7 @@ type Backend struct {
 
 // New returns the Backend that c describes.
 func New(c Config) *Backend {
-	if c.CallTimeout <= 0 {
-		c.CallTimeout = defaultCallTimeout
-	}
-	if c.SweepEvery <= 0 {
-		c.SweepEvery = defaultSweepEvery
-	}
+	c.Limits = c.Limits.filled()
 	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, clients: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{})}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -147,6 +166,9 @@ func New(c Config) *Backend {
 	if b.mode() == modeShared {
 		b.pool = b.names.account(c.Account, c.Client)
 		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
+	}
+	if c.Notices != nil {
+		c.Notices.Hear(b.heard)
 	}
 	return b
 }

@@ -56,7 +56,7 @@ func (b *Backend) WhoAmI(ctx context.Context, own token.Secret) (token.Identity,
 }
 
 func (b *Backend) whose(own token.Secret) (token.Identity, error) {
-	ctx, cancel := detached(b.cfg.CallTimeout)
+	ctx, cancel := detached(b.cfg.Limits.Call)
 	defer cancel()
 	leave, ok := b.known.enter(ctx)
 	if !ok {

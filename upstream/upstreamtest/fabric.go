@@ -56,6 +56,18 @@ func (f *Fabric) VoidAccess() {
 	clear(f.access)
 }
 
+// VoidOldAccess has no access token but the newest be accepted any more.
+func (f *Fabric) VoidOldAccess() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	newest := fmt.Sprintf("AT%d", f.n)
+	for a := range f.access {
+		if a != newest {
+			delete(f.access, a)
+		}
+	}
+}
+
 // VoidRefresh has no refresh token made so far be accepted any more.
 func (f *Fabric) VoidRefresh() {
 	f.mu.Lock()

@@ -40,6 +40,8 @@ type kept struct {
 	state      string // "", "dead", "ended"
 	holder     string
 	lease      time.Time
+	call       time.Time // when the holder's call has ended at the latest
+	doubt      time.Time // the same of holders whose lease was taken over
 	notBefore  time.Time
 	failedWith string
 	opening    time.Time
@@ -188,13 +190,34 @@ func (m *Memory) Acquire(_ context.Context, c upstream.Claim) (upstream.Answer, 
 		return upstream.Answer{State: upstream.Fresh, Record: k.record(now)}, nil
 	case c.Lease == 0:
 		return upstream.Answer{State: upstream.Dead}, nil
+	case c.Renew && !mine:
+		return upstream.Answer{State: upstream.Wait}, nil
 	case k.holder != "" && !mine && now.Before(k.lease):
 		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
 	case !mine && k.failedWith == c.With && now.Before(k.notBefore):
 		return upstream.Answer{State: upstream.BackOff, Wait: k.notBefore.Sub(now)}, nil
 	}
-	k.holder, k.lease = c.Holder, now.Add(c.Lease)
-	return upstream.Answer{State: upstream.Lead, Record: k.record(now)}, nil
+	return k.lead(c, mine, now), nil
+}
+
+// lead gives the lease, unless a strict claim has to wait for another's call.
+func (k *kept) lead(c upstream.Claim, mine bool, now time.Time) upstream.Answer {
+	doubt := k.doubt
+	if k.holder != "" && !mine && k.call.After(doubt) {
+		doubt = k.call
+	}
+	wait := max(0, doubt.Sub(now))
+	if wait > 0 && !mine && c.Strict {
+		return upstream.Answer{State: upstream.Doubt, Wait: wait}
+	}
+	if !mine {
+		k.call = time.Time{}
+	}
+	k.holder, k.lease, k.doubt = c.Holder, now.Add(c.Lease), doubt
+	if c.Call > 0 {
+		k.call = now.Add(c.Call)
+	}
+	return upstream.Answer{State: upstream.Lead, Record: k.record(now), Wait: wait}
 }
 
 // Commit implements upstream.Store.
@@ -218,9 +241,9 @@ func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, 
 	}
 	c.Record.Pinned = k.rec.Pinned
 	k.rec, k.commit, k.state = c.Record, c.Attempt, ""
-	k.expires, k.notBefore, k.tries = now.Add(c.Record.Left), time.Time{}, tries{}
+	k.expires, k.notBefore, k.tries, k.doubt = now.Add(c.Record.Left), time.Time{}, tries{}, time.Time{}
 	if k.holder == c.Holder {
-		k.holder = ""
+		k.holder, k.call = "", time.Time{}
 	}
 	if c.Opening > 0 {
 		k.opening = now.Add(c.Opening)
@@ -254,7 +277,7 @@ func (m *Memory) Release(_ context.Context, r upstream.Release) error {
 	if k.holder != r.Holder {
 		return nil
 	}
-	k.holder = ""
+	k.holder, k.call = "", time.Time{}
 	switch {
 	case r.Outcome == upstream.Failed:
 		k.rec.Failures++
@@ -340,8 +363,12 @@ func (m *Memory) Attempt(_ context.Context, a upstream.Attempt) (upstream.Answer
 		return upstream.Answer{}, err
 	}
 	k := m.at(a.Ref)
-	if a.Trial == upstream.Begin {
+	switch a.Trial {
+	case upstream.Begin:
 		return k.tries.begin(a), nil
+	case upstream.Forgiven:
+		k.tries, k.notBefore, k.failedWith, k.rec.Failures = tries{}, time.Time{}, "", 0
+		return upstream.Answer{State: upstream.Done}, nil
 	}
 	if k.tries.digest == a.Digest {
 		k.tries.conclude(a)
@@ -386,6 +413,21 @@ func (t *tries) begin(a upstream.Attempt) upstream.Answer {
 	return upstream.Answer{State: upstream.Stopped}
 }
 
+// Enter implements upstream.Duties.
+func (m *Memory) Enter(_ context.Context, d upstream.Duty, limit int) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.broken["Add"]; err != nil {
+		return false, err
+	}
+	owners := m.due[[2]string{d.Backend, d.Pool}]
+	if _, in := owners[d.Owner]; limit > 0 && !in && len(owners) >= limit {
+		return false, nil
+	}
+	m.add(d)
+	return true, nil
+}
+
 // Add implements upstream.Duties.
 func (m *Memory) Add(_ context.Context, backend, pool, owner string, in time.Duration) error {
 	m.mu.Lock()
@@ -393,12 +435,17 @@ func (m *Memory) Add(_ context.Context, backend, pool, owner string, in time.Dur
 	if err := m.broken["Add"]; err != nil {
 		return err
 	}
-	at := [2]string{backend, pool}
+	m.add(upstream.Duty{Backend: backend, Pool: pool, Owner: owner, In: in})
+	return nil
+}
+
+// add sets when to look at an owner. The caller holds mu.
+func (m *Memory) add(d upstream.Duty) {
+	at := [2]string{d.Backend, d.Pool}
 	if m.due[at] == nil {
 		m.due[at] = map[string]time.Time{}
 	}
-	m.due[at][owner] = time.Now().Add(in)
-	return nil
+	m.due[at][d.Owner] = time.Now().Add(d.In)
 }
 
 // Due implements upstream.Duties.
