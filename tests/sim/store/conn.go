@@ -15,6 +15,8 @@ type Wire func(c *Conn, reply bool, commands [][]string, deliver func())
 
 // Conn is the client's end of a connection.
 type Conn struct {
+	// Owner is whose it is, for those who are told of commands.
+	Owner any
 	store *Store
 	wire  Wire
 
@@ -28,8 +30,8 @@ type Conn struct {
 }
 
 // Dial returns a new connection whose messages go by wire.
-func (s *Store) Dial(wire Wire) *Conn {
-	c := &Conn{store: s, wire: wire, ready: make(chan struct{}, 1)}
+func (s *Store) Dial(owner any, wire Wire) *Conn {
+	c := &Conn{Owner: owner, store: s, wire: wire, ready: make(chan struct{}, 1)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, c)

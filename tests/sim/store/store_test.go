@@ -22,7 +22,7 @@ func open(t testing.TB, wire store.Wire) (*store.Store, *redisstore.Client) {
 	s := store.New(store.NewEngine(), "one")
 	c, err := redisstore.Open(redisstore.Options{
 		URL:  "redis://store:6379/0",
-		Dial: func(context.Context, string, string) (net.Conn, error) { return s.Dial(wire), nil },
+		Dial: func(context.Context, string, string) (net.Conn, error) { return s.Dial(nil, wire), nil },
 	})
 	if err != nil {
 		t.Fatal(err)
