@@ -24,6 +24,7 @@ type Conn struct {
 	in     []byte    // guarded by mu: replies that were not read yet
 	out    []byte    // guarded by mu: the beginning of a command
 	err    error     // guarded by mu: why there is nothing more; nil: there may be
+	cut    bool      // guarded by mu: what is under way does not arrive any more
 	readBy time.Time // guarded by mu: the deadline of reads; zero: none
 
 	ready chan struct{} // holds one when there may be something to read
@@ -116,15 +117,18 @@ func (c *Conn) reply(commands [][]string, text []byte) {
 	})
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. What was written before still arrives.
 func (c *Conn) Close() error {
 	c.end(net.ErrClosed)
 	c.store.forget(c)
 	return nil
 }
 
-// Cut breaks the connection, for both ends.
+// Cut breaks the connection for both ends, with what is under way on it.
 func (c *Conn) Cut() {
+	c.mu.Lock()
+	c.cut = true
+	c.mu.Unlock()
 	c.end(syscall.ECONNRESET)
 	c.store.forget(c)
 }
@@ -197,8 +201,11 @@ func without(conns []*Conn, c *Conn) []*Conn {
 
 // serve runs the commands of one message.
 func (s *Store) serve(c *Conn, commands [][]string) {
-	if c.Over() {
-		return // the server reads nothing from a connection that was reset
+	c.mu.Lock()
+	cut := c.cut
+	c.mu.Unlock()
+	if cut {
+		return
 	}
 	s.mu.Lock()
 	var text []byte
