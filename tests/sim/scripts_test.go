@@ -510,6 +510,9 @@ func (s *script) finish(ctx context.Context) {
 			if !s.refresh(ctx, l, l.token()) {
 				return
 			}
+		case s.mode == "shared" && kind == token.BadGateway:
+			s.w.excuse("an account is stopped: two logins in a row ended in a crash, so an operator has to see to it")
+			return
 		case time.Now().After(end):
 			s.w.violate("session %s of %s does not work %v after the last fault: %d %v", l.sid, s.name, patience, status, err)
 			return

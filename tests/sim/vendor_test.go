@@ -53,6 +53,7 @@ type pair struct {
 // presentation is one call with a refresh token.
 type presentation struct {
 	by       *process
+	began    time.Time
 	deadline time.Time // of the call
 	over     bool      // the caller has an answer, or has given up
 	rotated  bool
@@ -223,14 +224,14 @@ func (v *vendor) present(c *call, deadline time.Time) *presentation {
 	defer v.mu.Unlock()
 	c.token = in.RefreshToken
 	t := v.refresh[in.RefreshToken]
-	shown := &presentation{by: c.p, deadline: deadline, unused: c.mood == moodBusy}
+	shown := &presentation{by: c.p, began: time.Now(), deadline: deadline, unused: c.mood == moodBusy}
 	if t == nil {
 		return shown
 	}
 	c.w.note("%s: presents %s %s", c.p.name, c.mode, t.refresh)
 	for _, before := range t.shown {
-		if why := v.twice(t, before); why != "" {
-			c.w.violate("%s presents %s of %s a second time: %s", c.p.name, t.refresh, t.family.user, why)
+		if why, open := v.twice(t, before); why != "" {
+			c.w.violateAs(open, "%s presents %s of %s a second time: %s", c.p.name, t.refresh, t.family.user, why)
 		}
 	}
 	t.shown, t.family.calls = append(t.shown, shown), append(t.family.calls, shown)
@@ -238,34 +239,38 @@ func (v *vendor) present(c *call, deadline time.Time) *presentation {
 }
 
 // twice says why a token must not be presented again after a call; empty: it may.
-func (v *vendor) twice(t *pair, before *presentation) string {
+// open names the gap of the product that this belongs to, if it is a known one.
+func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 	past := !time.Now().Before(before.deadline)
+	if !before.over && v.w.lostBetween(before.began.Add(-100*time.Millisecond), time.Now()) {
+		open = openLease
+	}
 	switch {
 	case before.unused:
-		return ""
+		return "", ""
 	case !before.over && !before.by.crashed.Load():
-		return "the renewal of " + before.by.name + " is under way"
+		return "the renewal of " + before.by.name + " is under way", open
 	case !before.over && !past:
-		return "the call of " + before.by.name + ", which has crashed, may be under way"
+		return "the call of " + before.by.name + ", which has crashed, may be under way", open
 	case !before.rotated:
-		return ""
+		return "", ""
 	}
 	next := t.next
 	switch {
 	case next.stored:
-		return "what it was traded for is stored"
+		return "what it was traded for is stored", ""
 	case !next.delivered:
-		return ""
+		return "", ""
 	case next.to.crashed.Load() && (past || !next.lostAt.IsZero()):
-		return ""
+		return "", ""
 	case next.to.crashed.Load():
-		return "the call of " + next.to.name + ", which has crashed, may be under way"
+		return "the call of " + next.to.name + ", which has crashed, may be under way", ""
 	case !next.lostAt.IsZero():
-		return next.to.name + " still has what it was traded for, which a failover lost"
+		return next.to.name + " still has what it was traded for, which a failover lost", openCommit
 	case past && !v.w.clean(before.deadline.Add(-v.w.plan.limits.Call), next.to.replica):
-		return ""
+		return "", ""
 	}
-	return next.to.name + " has what it was traded for and is about to store it"
+	return next.to.name + " has what it was traded for and is about to store it", open
 }
 
 func (v *vendor) settle(p *presentation) {
