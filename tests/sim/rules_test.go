@@ -32,8 +32,6 @@ type backendVersions struct {
 	by     map[string]made // attempts by version
 	holder string          // who leads
 	leads  *process
-	since  time.Time
-	seen   string // the version that he leads away from
 }
 
 func newRules(w *world) *rules {
@@ -104,10 +102,12 @@ func (r *rules) after(c *store.Conn, args []string, reply any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case op == "backend_acquire" && first == "lead":
-		r.leads(p, key, argv)
+	case op == "backend_acquire" && (first == "lead" || first == "doubt"):
+		r.leads(p, key, argv[0], first == "lead")
 	case op == "backend_commit" && first == "done":
 		r.committed(p, key, argv)
+	case op == "backend_end" && first == "done":
+		r.w.vendor.leaves(r.families[key])
 	case op == "backend_release":
 		if v := r.versions(key); v.holder == argv[0] {
 			v.holder = ""
@@ -140,18 +140,18 @@ func (r *rules) versions(key string) *backendVersions {
 	return v
 }
 
-// leads judges a lease that was given: he who had it must have been out of reach,
-// or be done with it.
-func (r *rules) leads(p *process, key string, argv []string) {
-	v, holder := r.versions(key), argv[0]
+// leads judges a lease that was given, or is said to have run out: he who had it
+// must be out of reach, or be done with it.
+func (r *rules) leads(p *process, key, holder string, given bool) {
+	v := r.versions(key)
 	if v.holder != "" && v.holder != holder && v.leads != nil && !v.leads.crashed.Load() && r.w.vendor.calls(v.leads, r.families[key]) {
 		lease := r.w.plan.limits.Lease
 		if r.w.clean(time.Now().Add(-lease-lease/3-time.Second), v.leads.replica) {
-			r.w.violate("%s gets the lease of %s while %s, which has it and is well, is renewing", p.name, key, v.leads.name)
+			r.w.violate("the lease of %s is over for %s while %s, which has it and is well, is renewing", key, p.name, v.leads.name)
 		}
 	}
-	if v.holder != holder {
-		v.holder, v.leads, v.since = holder, p, time.Now()
+	if given && v.holder != holder {
+		v.holder, v.leads = holder, p
 	}
 }
 

@@ -31,6 +31,7 @@ type family struct {
 	mode, user string
 	last       *pair
 	calls      []*presentation // of its refresh tokens
+	leaving    bool            // the gateway is about to log it out
 	ended      bool
 	why        string // the end can be excused; empty: it cannot
 }
@@ -245,6 +246,9 @@ func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 	if !before.over && v.w.lostBetween(before.began.Add(-100*time.Millisecond), time.Now()) {
 		open = openLease
 	}
+	if t.family.leaving {
+		open = openLogout
+	}
 	switch {
 	case before.unused:
 		return "", ""
@@ -258,13 +262,13 @@ func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 	next := t.next
 	switch {
 	case next.stored:
-		return "what it was traded for is stored", ""
+		return "what it was traded for is stored", open
 	case !next.delivered:
 		return "", ""
 	case next.to.crashed.Load() && (past || !next.lostAt.IsZero()):
 		return "", ""
 	case next.to.crashed.Load():
-		return "the call of " + next.to.name + ", which has crashed, may be under way", ""
+		return "the call of " + next.to.name + ", which has crashed, may be under way", open
 	case !next.lostAt.IsZero():
 		return next.to.name + " still has what it was traded for, which a failover lost", openCommit
 	case past && !v.w.clean(before.deadline.Add(-v.w.plan.limits.Call), next.to.replica):
@@ -403,6 +407,16 @@ func (v *vendor) failover(since time.Time) {
 			t.stored, t.lostAt = false, time.Now()
 		}
 	}
+}
+
+// leaves notes that a family is about to be logged out.
+func (v *vendor) leaves(f *family) {
+	if f == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f.leaving = true
 }
 
 // truth says why a family's end can be excused.
