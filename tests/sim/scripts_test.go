@@ -298,7 +298,7 @@ func (s *script) refresh(ctx context.Context, l *login, presented token.Secret) 
 		s.w.note("%s: refresh of %s: %v", s.name, l.sid, err)
 		switch kind := token.KindOf(err); {
 		case err == nil:
-			s.took(l, presented, set)
+			s.took(l, presented, set, began)
 			return true
 		case kind == token.InvalidRefresh:
 			s.over(l, presented, began)
@@ -316,7 +316,7 @@ func (s *script) refresh(ctx context.Context, l *login, presented token.Secret) 
 }
 
 // took takes over a new pair, and judges it: one successor for each generation.
-func (s *script) took(l *login, presented token.Secret, set token.Set) {
+func (s *script) took(l *login, presented token.Secret, set token.Set, began time.Time) {
 	s.w.count(func(f *figures) { f.Refreshes++ })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,7 +328,7 @@ func (s *script) took(l *login, presented token.Secret, set token.Set) {
 	if l.refresh.Reveal() == presented.Reveal() {
 		l.access, l.refresh = set.Access, set.Refresh
 	}
-	if !l.told.IsZero() && !s.w.lost(l.told) && !s.w.lostBetween(l.ended, l.told) {
+	if !l.told.IsZero() && began.After(l.told) && !s.w.lost(l.told) && !s.w.lostBetween(l.ended, l.told) {
 		s.w.violate("session %s is refreshed after its end", l.sid)
 	}
 }

@@ -243,7 +243,7 @@ func (v *vendor) present(c *call, deadline time.Time) *presentation {
 // open names the gap of the product that this belongs to, if it is a known one.
 func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 	past := !time.Now().Before(before.deadline)
-	if !before.over && v.w.lostBetween(before.began.Add(-100*time.Millisecond), time.Now()) {
+	if v.w.lostBetween(before.began.Add(-100*time.Millisecond), before.began) {
 		open = openLease
 	}
 	if t.family.leaving {
