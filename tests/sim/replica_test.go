@@ -147,9 +147,14 @@ func (p *process) compose() {
 	p.sessions.Know(p.ownIssuer)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	p.running.Go(func() { _ = p.sessions.Run(ctx) })
-	p.running.Go(func() { _ = p.own.Run(ctx) })
-	p.running.Go(func() { _ = p.shared.Run(ctx) })
+	for i, run := range []func(context.Context) error{p.sessions.Run, p.own.Run, p.shared.Run} {
+		p.running.Go(func() {
+			// Not all at once, so that their clocks do not strike at the same instant.
+			if pass(ctx, w.between(p.name+" part", time.Microsecond, 20*time.Millisecond)+time.Duration(i)) {
+				_ = run(ctx)
+			}
+		})
+	}
 }
 
 func (p *process) backend(name string, account *upstream.Account, log *slog.Logger) upstream.Config {
