@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-gateway/gatehouse/admin"
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/deliver"
 	"github.com/gatehouse-gateway/gatehouse/dialect"
@@ -33,6 +34,7 @@ type stores struct {
 	keys     session.KeyStore
 	codes    session.Codes
 	feed     session.Feed
+	notices  upstream.Notices
 	tries    session.Tries
 	pushes   session.Pushes
 	backends upstream.Store
@@ -225,6 +227,7 @@ func (b *builder) backend(c config.Backend) error {
 	m.backend = upstream.New(upstream.Config{
 		Name: c.Name, URL: c.URL, Dialect: m.spoken, Account: account(c.Account), Client: client(c), Transport: transport,
 		Store: b.stores.backends, Pins: b.stores.pins, Duties: b.stores.duties, Challenges: b.stores.asked, Keyring: b.ring, Recorder: b.metrics, Log: b.log,
+		Notices: b.stores.notices, Limits: limits(c),
 		LogoutAtDrain: b.cfg.Drain.LogoutBackends, Mint: b.mint(c.JWT), Static: static(c.Static),
 	})
 	b.metrics.SetInsecureBackend(c.Name, c.Insecure)
@@ -250,6 +253,10 @@ func account(a *config.Account) *upstream.Account {
 		Username: a.Username, Password: a.Password, APIToken: a.APIToken,
 		TOTPSecret: a.TOTPSecret, ApplicationToken: a.ApplicationToken,
 	}
+}
+
+func limits(c config.Backend) upstream.Limits {
+	return upstream.Limits{Call: c.Keeping.CallTimeout, Lease: c.Keeping.Lease, Sessions: c.Keeping.MaxSessions}
 }
 
 // mint makes the JWTs for a backend that is spoken to by them.
@@ -361,6 +368,28 @@ func (g *gateway) ended(sid token.SID) {
 			b.End(sid)
 		}
 	}
+}
+
+// Backends implements admin.Backends.
+func (g *gateway) Backends(ctx context.Context) []admin.Backend {
+	list := make([]admin.Backend, len(g.backends))
+	for i, b := range g.backends {
+		list[i] = admin.Backend(b.Status(ctx))
+	}
+	return list
+}
+
+// RetryBackend implements admin.Backends.
+func (g *gateway) RetryBackend(ctx context.Context, name string) error {
+	for _, b := range g.backends {
+		if b.Name() != name {
+			continue
+		}
+		if ok, err := b.Retry(ctx); ok {
+			return err
+		}
+	}
+	return admin.NoBackend(name)
 }
 
 // run keeps the background work going until ctx ends, and waits for it.

@@ -197,9 +197,9 @@ func (s *server) tryStart(ctx context.Context, client *redisstore.Client) (*gate
 }
 
 func storesOf(c *redisstore.Client) stores {
-	sessions, backends, factors := c.Sessions(), c.Backends(), c.Factors()
+	sessions, backends, factors, feed := c.Sessions(), c.Backends(), c.Factors(), c.Feed()
 	return stores{
-		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: c.Feed(),
+		sessions: sessions, index: sessions, roll: c.Roll(), throttle: c.Throttle(), keys: c.Keys(), codes: c.Codes(), feed: feed, notices: feed,
 		tries: factors, pushes: factors, backends: backends, pins: backends, duties: backends, asked: backends,
 	}
 }
@@ -240,6 +240,12 @@ func (s *server) adminServer() *http.Server {
 		Sessions: func() admin.Sessions {
 			if g := s.gateway.Load(); g != nil {
 				return g.sessions
+			}
+			return nil
+		},
+		Backends: func() admin.Backends {
+			if g := s.gateway.Load(); g != nil {
+				return g
 			}
 			return nil
 		},

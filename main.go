@@ -56,6 +56,7 @@ func commands() []command {
 		{"sessions", sessionsArgs, "list, show and end sessions of a running gateway", runSessions},
 		{"tokens", tokensArgs, "list and end API tokens of a running gateway", runTokens},
 		{"challenges", challengesArgs, "list and answer second factors that wait at a running gateway", runChallenges},
+		{"backends", backendsArgs, "list the backends of a running gateway, and have a refused account tried again", runBackends},
 		{"hash-password", "", "read a password from standard input and print its argon2id hash", runHashPassword},
 		{"healthcheck", "", "ask /healthz on GATEHOUSE_ADMIN_LISTEN; for containers", runHealthcheck},
 		{"version", "", "print the version", runVersion},

@@ -34,7 +34,9 @@ type Options struct {
 	Sessions func() Sessions
 	// Challenges is as Sessions, for second factors that wait for an answer.
 	Challenges func() Challenges
-	Audit      Auditor // nil: nobody is told
+	// Backends is as Sessions, for how it stands with the backends.
+	Backends func() Backends
+	Audit    Auditor // nil: nobody is told
 }
 
 // New returns the handler: GET and HEAD of

@@ -101,6 +101,18 @@ func (c *Client) Decide(ctx context.Context, id string, approve bool) (Decided, 
 	return d, c.call(ctx, http.MethodPost, "challenges/"+url.PathEscape(id)+verb, nil, &d)
 }
 
+// Backends returns how it stands with the backends.
+func (c *Client) Backends(ctx context.Context) (BackendList, error) {
+	var list BackendList
+	return list, c.call(ctx, http.MethodGet, "backends", nil, &list)
+}
+
+// RetryBackend has a backend's account tried again.
+func (c *Client) RetryBackend(ctx context.Context, name string) (Retried, error) {
+	var r Retried
+	return r, c.call(ctx, http.MethodPost, "backends/"+url.PathEscape(name)+"/retry", nil, &r)
+}
+
 func pageQuery(user, next string, limit int) url.Values {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
 	if user != "" {

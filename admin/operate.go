@@ -64,6 +64,8 @@ var resources = map[string]map[string]action{
 	"challenges":           {http.MethodGet: {"challenges.list", nil, (*handler).listChallenges}},
 	"challenges/*/approve": {http.MethodPost: {"challenges.approve", nil, (*handler).approve}},
 	"challenges/*/deny":    {http.MethodPost: {"challenges.deny", nil, (*handler).deny}},
+	"backends":             {http.MethodGet: {"backends.list", nil, (*handler).listBackends}},
+	"backends/*/retry":     {http.MethodPost: {"backends.retry", nil, (*handler).retryBackend}},
 }
 
 // exchange is one call of the operator's API.
@@ -131,10 +133,21 @@ func (h *handler) find(x *exchange) map[string]action {
 		}
 		x.id, parts[1] = id, "*"
 	}
-	if !ours || (parts[0] == "challenges" && h.o.Challenges == nil) || (parts[0] != "challenges" && h.o.Sessions == nil) {
+	if !ours || !h.offers(parts[0]) {
 		return nil
 	}
 	return resources[strings.Join(parts, "/")]
+}
+
+// offers reports whether the gateway has the part that resources of a name are of.
+func (h *handler) offers(name string) bool {
+	switch name {
+	case "challenges":
+		return h.o.Challenges != nil
+	case "backends":
+		return h.o.Backends != nil
+	}
+	return h.o.Sessions != nil
 }
 
 func allowed(methods map[string]action) []string {

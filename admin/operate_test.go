@@ -63,6 +63,18 @@ func (d *desk) RevokeUser(_ context.Context, name string, tokens bool) (session.
 	return d.revoked, d.err
 }
 
+func (d *desk) Backends(context.Context) []Backend {
+	return []Backend{{Name: "fabric", Speak: "ipfabric/7.0", Way: "account", State: "resting", Trouble: "It refuses.", Retry: at, Version: 3}}
+}
+
+func (d *desk) RetryBackend(_ context.Context, name string) error {
+	d.asked = append(d.asked, "retry "+name)
+	if name != "fabric" {
+		return NoBackend(name)
+	}
+	return d.err
+}
+
 func (d *desk) PendingChallenges(context.Context) ([]Challenge, error) {
 	return []Challenge{{ID: "challenge-id", User: "alice"}}, d.err
 }
@@ -95,7 +107,7 @@ func (a *trail) last(t *testing.T) Event {
 func newDesk(d *desk, audit Auditor) http.Handler {
 	return New(Options{
 		Ready: func() Readiness { return Readiness{} }, Metrics: http.NotFoundHandler(), Token: token.NewSecret(adminToken),
-		Sessions: func() Sessions { return d }, Challenges: func() Challenges { return d }, Audit: audit,
+		Sessions: func() Sessions { return d }, Challenges: func() Challenges { return d }, Backends: func() Backends { return d }, Audit: audit,
 	})
 }
 
@@ -235,6 +247,16 @@ func TestOperatorCalls(t *testing.T) {
 			[]string{"0123456789abcdef0123456789abcdef/"},
 		},
 		{"revoke token, ambiguous", "DELETE /v1/tokens/778899", desk{found: two}, 409, "stands for several", "tokens.revoke", "conflict", "unknown", []string{"778899/"}},
+		{
+			"backends", "GET /v1/backends",
+			desk{},
+			200,
+			`{"backends":[{"name":"fabric","speak":"ipfabric/7.0","way":"account","state":"resting","trouble":"It refuses.","retry":"2026-03-01T12:00:00Z","version":3}]}`,
+			"backends.list", "ok", "", nil,
+		},
+		{"retry", "POST /v1/backends/fabric/retry", desk{}, 200, `{"backend":"fabric"}`, "backends.retry", "ok", "fabric", []string{"retry fabric"}},
+		{"retry, store away", "POST /v1/backends/fabric/retry", desk{err: unavailable}, 503, "store is away", "backends.retry", "unavailable", "unknown", []string{"retry fabric"}},
+		{"retry of none", "POST /v1/backends/x/retry", desk{}, 404, "No backend of the name x", "backends.retry", "not_found", "unknown", []string{"retry x"}},
 		{
 			"challenges", "GET /v1/challenges",
 			desk{},

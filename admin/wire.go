@@ -47,6 +47,28 @@ type APIToken struct {
 // Challenge is a login that waits for its second factor to be approved.
 type Challenge = session.PendingChallenge
 
+// Backend is how it stands with a backend.
+type Backend struct {
+	Name    string    `json:"name"`
+	Speak   string    `json:"speak,omitempty"`   // "ipfabric/7.0"
+	Way     string    `json:"way"`               // account, pass_through, api_token, jwt, static, none
+	State   string    `json:"state"`             // ready, unused, resting, unknown
+	Trouble string    `json:"trouble,omitempty"` // why it rests
+	Retry   time.Time `json:"retry,omitzero"`    // when it is tried again
+	Version uint64    `json:"version,omitempty"` // of the account's tokens
+	Expires time.Time `json:"expires,omitzero"`  // of the account's access token
+}
+
+// BackendList is all backends, in the order of the configuration.
+type BackendList struct {
+	Backends []Backend `json:"backends"`
+}
+
+// Retried names the backend that is tried again.
+type Retried struct {
+	Backend string `json:"backend"`
+}
+
 // SessionList is a page of sessions.
 type SessionList struct {
 	Sessions []Session `json:"sessions"`

@@ -78,7 +78,8 @@ func (l *loader) noBackend() {
 
 func (l *loader) hasBackendVars() bool {
 	v := l.vars.Backend
-	return v.URL+v.Speak+v.ClientID+v.Header+v.CAFile+v.ServerName+v.Versions+v.Renewal+l.vars.Serve != "" || !v.Secret.IsZero() || v.hasAccount()
+	texts := v.URL + v.Speak + v.ClientID + v.Header + v.CAFile + v.ServerName + v.Versions + v.Renewal + v.CallTimeout + v.Lease + v.MaxSessions
+	return texts+l.vars.Serve != "" || !v.Secret.IsZero() || v.hasAccount()
 }
 
 func (l *loader) backendFromVars() {
@@ -92,6 +93,7 @@ func (l *loader) backendFromVars() {
 	raw := rawBackend{
 		URL: v.URL, Speak: v.Speak, CAFile: v.CAFile, ServerName: v.ServerName, Insecure: v.Insecure,
 		Versions: splitList(v.Versions), RenewalField: v.Renewal, ClientID: v.ClientID, secret: v.Secret,
+		CallTimeout: v.CallTimeout, Lease: v.Lease, MaxSessions: v.MaxSessions,
 	}
 	var account *Account
 	switch {
@@ -138,6 +140,7 @@ func (l *loader) addBackend(name string, raw rawBackend, account *Account, at pl
 	if raw.HeaderTimeout != "" {
 		b.HeaderTimeout = l.duration(at("header_timeout"), raw.HeaderTimeout, time.Millisecond, maxHeaderWait)
 	}
+	b.Keeping = l.keeping(raw, at, b)
 	l.ways(&b, raw, at)
 	l.speaksAs(&b, raw.ClientID, raw.secret, at)
 	l.checkAccount(b, at)

@@ -106,6 +106,15 @@ type Backend struct {
 	Insecure           bool // the certificate is not checked
 	PreserveHost       bool // the client's Host goes to the backend
 	HeaderTimeout      time.Duration
+	Keeping            Keeping
+}
+
+// Keeping is how the gateway keeps its sessions at a backend. What is 0 has its
+// default.
+type Keeping struct {
+	CallTimeout time.Duration // of one login, renewal or logout
+	Lease       time.Duration // for how long a renewal is another gateway's once that one is gone
+	MaxSessions int           // how many may be open at the backend
 }
 
 // Account is what the gateway logs in with, or the API token it uses instead.

@@ -136,6 +136,9 @@ backends:
     server_name: ipf.internal
     preserve_host: true
     header_timeout: 30s
+    call_timeout: 5m
+    lease: 1m
+    max_sessions: 1000000
   lab:
     url: http://10.0.0.5:8080
     speak: ipfabric/6.1
@@ -200,6 +203,7 @@ func TestGoodFile(t *testing.T) {
 			{
 				Name: "fabric", URL: mustURL("https://ipf.example.net/base"), Speak: "ipfabric/7.0", CAFile: "ca.pem", ServerName: "ipf.internal",
 				Account: &config.Account{Username: "svc", Password: token.NewSecret("pass word")}, PreserveHost: true, HeaderTimeout: 30 * time.Second,
+				Keeping: config.Keeping{CallTimeout: 5 * time.Minute, Lease: time.Minute, MaxSessions: 1_000_000},
 			},
 			{Name: "lab", URL: mustURL("http://10.0.0.5:8080"), Speak: "ipfabric/6.1", Insecure: true, HeaderTimeout: 2 * time.Minute},
 			{Name: "tokens", URL: mustURL("https://t.example.net"), Speak: "ipfabric/7.0", Account: &config.Account{APIToken: token.NewSecret("lab-token")}, HeaderTimeout: 2 * time.Minute},
@@ -336,8 +340,8 @@ func TestReferenceTellsEveryVariable(t *testing.T) {
 			t.Errorf("%s_FILE: secret is %t, and the fault is %v", name, s.Secret, faults)
 		}
 	}
-	if len(told) != 46 {
-		t.Errorf("%d variables are told; want 46", len(told))
+	if len(told) != 49 {
+		t.Errorf("%d variables are told; want 49", len(told))
 	}
 	if d := told["GATEHOUSE_LISTEN"].Default; d != ":8080" {
 		t.Errorf("default of GATEHOUSE_LISTEN = %q", d)

@@ -10,7 +10,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"yaml two documents", backendVars(), "routes: []\n---\nroutes: []\n", []string{"gate.yaml: expected single document, found multiple"}},
 		{"yaml unknown keys", backendVars(), "route: []\nbackends:\n  x: {ulr: https://x, url: https://x, speak: ipfabric}\nroutes:\n  - {path: /x, backend: x, quux: 1}\n", []string{
 			"gate.yaml:1 route: there is no such key: did you mean routes?",
-			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, client_id, client_secret_env, client_secret_file, header_timeout, identity_headers, insecure_skip_verify, jwt, preserve_host, renewal_field, server_name, speak, static, url, versions",
+			"gate.yaml:3 backends.x.ulr: there is no such key: there are account, ca_file, call_timeout, client_id, client_secret_env, client_secret_file, header_timeout, identity_headers, insecure_skip_verify, jwt, lease, max_sessions, preserve_host, renewal_field, server_name, speak, static, url, versions",
 			"gate.yaml:5 routes[0].quux: there is no such key: there are access_ttl, backend, default_realm, discovery, encoded_slash, host, https_only, local_auth, logout, max_body, missing_token_code, name, on_reuse, path, refresh_grace, refresh_length, refresh_ttl, serve",
 		}},
 		{"yaml literal secrets", backendVars("GATEHOUSE_USERS_FILE=users.yaml"), "secret: hunter2\nbackends:\n  x:\n    url: https://x\n    speak: ipfabric\n    password: hunter2\n    account:\n      username: svc\n      password: hunter2\nroutes: [{path: /x, backend: x}]\n", []string{
@@ -138,6 +138,20 @@ routes: [{path: /x, backend: x}, {path: /y, backend: y}, {path: /z, backend: z}]
 		}},
 		{"header timeout", backendVars(), "backends:\n  x: {url: https://x, speak: ipfabric, header_timeout: 2h}\nroutes: [{path: /x, backend: x}]\n", []string{
 			"gate.yaml:2 backends.x.header_timeout: 2h is out of range: take 1ms to 1h",
+		}},
+		{"keeping under its bounds", backendVars(), "backends:\n  x: {url: https://x, speak: ipfabric, call_timeout: 99ms, lease: 999ms, max_sessions: 0}\nroutes: [{path: /x, backend: x}]\n", []string{
+			"gate.yaml:2 backends.x.call_timeout: 99ms is out of range: take 100ms to 5m",
+			"gate.yaml:2 backends.x.lease: 999ms is out of range: take 1s to 1m",
+			`gate.yaml:2 backends.x.max_sessions: "0" is no number from 1 to 1000000: correct it or leave it out`,
+		}},
+		{"keeping over its bounds", backendVars(), "backends:\n  x: {url: https://x, speak: ipfabric, call_timeout: 5m1ms, lease: 1m1ms, max_sessions: 1000001}\nroutes: [{path: /x, backend: x}]\n", []string{
+			"gate.yaml:2 backends.x.call_timeout: 5m1ms is out of range: take 100ms to 5m",
+			"gate.yaml:2 backends.x.lease: 1m1ms is out of range: take 1s to 1m",
+			`gate.yaml:2 backends.x.max_sessions: "1000001" is no number from 1 to 1000000: correct it or leave it out`,
+		}},
+		{"keeping where there is nothing to keep", backendVars(), "backends:\n  x: {url: https://x, speak: none, lease: 2s}\nroutes: [{path: /x, backend: x}]\n", []string{
+			"gate.yaml:2 backends.x.speak: none has no sessions at the backend, so call_timeout, lease and max_sessions have no meaning: take them out",
+			"GATEHOUSE_USERS_FILE: it is missing, and backend x cannot check clients: name a file of users; gatehouse hash-password makes the hashes",
 		}},
 	})
 }

@@ -143,7 +143,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 			"GATEHOUSE_REFRESH_LENGTH: ipfabric/7.0: a refresh token of 12 characters cannot hold what it must; the length is 49 to 1024, the vendor's 80",
 		}},
 		{"refresh length no number", backendVars("GATEHOUSE_REFRESH_LENGTH=long"), "", []string{
-			`GATEHOUSE_REFRESH_LENGTH: "long" is no number from 1 to 4096: leave it out for the vendor's own`,
+			`GATEHOUSE_REFRESH_LENGTH: "long" is no number from 1 to 4096: correct it or leave it out`,
 		}},
 		{"access ttl for the dialect", backendVars("GATEHOUSE_ACCESS_TTL=10ms"), "", []string{
 			"GATEHOUSE_ACCESS_TTL: ipfabric/7.0: tokens must live for a second at least",

@@ -35,7 +35,7 @@ func fileShape() shape {
 	account := shape{keys: mapOf("username", "password_file", "password_env", "api_token_file", "api_token_env",
 		"totp_secret_file", "totp_secret_env", "application_token")}
 	backend := shape{keys: mapOf("url", "speak", "client_id", "client_secret_file", "client_secret_env", "ca_file", "server_name",
-		"insecure_skip_verify", "preserve_host", "header_timeout", "renewal_field")}
+		"insecure_skip_verify", "preserve_host", "header_timeout", "call_timeout", "lease", "max_sessions", "renewal_field")}
 	backend.keys["account"] = account
 	backend.keys["versions"] = words
 	backend.keys["jwt"] = shape{keys: mapOf("issuer", "audience", "ttl")}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/dialect"
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -21,6 +22,33 @@ func spoken(b Backend) *dialect.Dialect {
 		return nil
 	}
 	return d
+}
+
+// Bounds of Keeping: a lease is renewed three times while it lasts, and stores
+// believe no longer one than a minute.
+const (
+	minCall, maxCall   = 100 * time.Millisecond, 5 * time.Minute
+	minLease, maxLease = time.Second, time.Minute
+	maxSessions        = 1_000_000
+)
+
+// keeping reads how sessions at a backend are kept.
+func (l *loader) keeping(raw rawBackend, at placer, b Backend) Keeping {
+	var k Keeping
+	if raw.CallTimeout+raw.Lease+raw.MaxSessions != "" && b.Speak != "" && !b.HasTokenAPI() {
+		l.fault(at("speak"), b.Speak+" has no sessions at the backend, so call_timeout, lease and max_sessions have no meaning", "take them out")
+		return k
+	}
+	if raw.CallTimeout != "" {
+		k.CallTimeout = l.duration(at("call_timeout"), raw.CallTimeout, minCall, maxCall)
+	}
+	if raw.Lease != "" {
+		k.Lease = l.duration(at("lease"), raw.Lease, minLease, maxLease)
+	}
+	if raw.MaxSessions != "" {
+		k.MaxSessions = l.number(at("max_sessions"), raw.MaxSessions, maxSessions)
+	}
+	return k
 }
 
 // hasCall reports whether the gateway can make a call of that kind.

@@ -80,7 +80,7 @@ func (l *loader) number(place, text string, most int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > most {
-		l.fault(place, fmt.Sprintf("%q is no number from 1 to %d", text, most), "leave it out for the vendor's own")
+		l.fault(place, fmt.Sprintf("%q is no number from 1 to %d", text, most), "correct it or leave it out")
 		return 0
 	}
 	return n

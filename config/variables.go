@@ -64,6 +64,10 @@ type backendVars struct {
 	CAFile     string       `env:"CA_FILE"`
 	ServerName string       `env:"SERVER_NAME"`
 	Insecure   string       `env:"INSECURE" envDefault:"false"`
+
+	CallTimeout string `env:"CALL_TIMEOUT"`
+	Lease       string `env:"LEASE"`
+	MaxSessions string `env:"MAX_SESSIONS"`
 }
 
 // rawTokens are the settings of Tokens as text. In the file they are keys of a

@@ -55,6 +55,9 @@ type rawBackend struct {
 	Insecure      string          `yaml:"insecure_skip_verify"`
 	PreserveHost  string          `yaml:"preserve_host"`
 	HeaderTimeout string          `yaml:"header_timeout"`
+	CallTimeout   string          `yaml:"call_timeout"`
+	Lease         string          `yaml:"lease"`
+	MaxSessions   string          `yaml:"max_sessions"`
 
 	parts  *staticParts // of Static, or of the environment; nil: none
 	secret token.Secret // of the client

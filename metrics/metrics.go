@@ -237,7 +237,7 @@ func (u *upstream) forget(backend string) {
 }
 
 // UpstreamLogin counts a login at a backend: ok, rejected, local_auth_off,
-// misconfigured, factor_needed, stopped or unavailable.
+// misconfigured, factor_needed, stopped, full or unavailable.
 func (m *Metrics) UpstreamLogin(backend, outcome string) { m.upstream.logins.inc(backend, outcome) }
 
 // UpstreamRenewal counts a renewal of a backend's tokens: ok, dead or

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/token"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
 const (
@@ -30,23 +31,36 @@ const (
 	keepEvents = 2 * time.Minute
 	readCount  = 256
 	kindPing   = "ping"
+	// kindRenewed is of notices.
+	kindRenewed = "renewed"
 )
 
 // Feed carries events over the stream gh:rev. A subscription to the channel of
 // the same name hears what a full server refused to add to the stream. It is
 // safe for concurrent use.
-type Feed struct{ c *Client }
+type Feed struct {
+	c *Client
 
-// Feed returns the view that implements session.Feed.
-func (c *Client) Feed() *Feed { return &Feed{c} }
+	mu   sync.Mutex
+	ears []func(upstream.Notice) // guarded by mu
+}
 
-var _ session.Feed = (*Feed)(nil)
+// Feed returns a view that implements session.Feed and upstream.Notices. What it
+// hears it hears while it is followed.
+func (c *Client) Feed() *Feed { return &Feed{c: c} }
 
-// wire is an event in the channel, and its fields in the stream.
+var (
+	_ session.Feed     = (*Feed)(nil)
+	_ upstream.Notices = (*Feed)(nil)
+)
+
+// wire is an event in the channel, and its fields in the stream. Of a notice it
+// has the owner as SID, the backend as Reason, and a version.
 type wire struct {
-	Kind   string `json:"k"`
-	SID    string `json:"s,omitempty"`
-	Reason string `json:"r,omitempty"`
+	Kind    string `json:"k"`
+	SID     string `json:"s,omitempty"`
+	Reason  string `json:"r,omitempty"`
+	Version string `json:"v,omitempty"`
 }
 
 func (w wire) event() (session.Event, bool) {
@@ -58,7 +72,38 @@ func (w wire) event() (session.Event, bool) {
 
 // Announce implements session.Feed.
 func (f *Feed) Announce(ctx context.Context, e session.Event) error {
-	w := wire{Kind: string(e.Kind), SID: e.SID.String(), Reason: e.Reason}
+	return f.announce(ctx, wire{Kind: string(e.Kind), SID: e.SID.String(), Reason: e.Reason})
+}
+
+// Tell implements upstream.Notices.
+func (f *Feed) Tell(ctx context.Context, n upstream.Notice) error {
+	return f.announce(ctx, wire{Kind: kindRenewed, SID: n.Ref.Owner, Reason: n.Ref.Backend, Version: strconv.FormatUint(n.Version, 10)})
+}
+
+// Hear implements upstream.Notices.
+func (f *Feed) Hear(on func(upstream.Notice)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ears = append(f.ears, on)
+}
+
+// notify hands a notice to all who hear.
+func (f *Feed) notify(w wire) {
+	version, err := strconv.ParseUint(w.Version, 10, 64)
+	if err != nil {
+		return // another release's
+	}
+	f.mu.Lock()
+	ears := f.ears
+	f.mu.Unlock()
+	for _, on := range ears {
+		on(upstream.Notice{Ref: upstream.Ref{Owner: w.SID, Backend: w.Reason}, Version: version})
+	}
+}
+
+// announce adds a message to the stream, or where a full server refuses that, sends
+// it over the channel.
+func (f *Feed) announce(ctx context.Context, w wire) error {
 	err := f.add(ctx, "announce", w)
 	if err == nil {
 		return nil
@@ -79,7 +124,7 @@ func (f *Feed) add(ctx context.Context, op string, w wire) error {
 	err := f.c.rdb.XAdd(ctx, &redis.XAddArgs{
 		Stream: eventStream, Approx: true,
 		MinID:  strconv.FormatInt(time.Now().Add(-keepEvents).UnixMilli(), 10),
-		Values: []string{"k", w.Kind, "s", w.SID, "r", w.Reason},
+		Values: []string{"k", w.Kind, "s", w.SID, "r", w.Reason, "v", w.Version},
 	}).Err()
 	f.c.record(op, err)
 	return err
@@ -253,7 +298,7 @@ func (r *reader) take(ctx context.Context, m redis.XMessage) {
 		s, _ := m.Values[field].(string)
 		return s
 	}
-	w := wire{Kind: text("k"), SID: text("s"), Reason: text("r")}
+	w := wire{Kind: text("k"), SID: text("s"), Reason: text("r"), Version: text("v")}
 	if w.Kind == kindPing {
 		ms, _, _ := strings.Cut(m.ID, "-")
 		at, err := strconv.ParseInt(ms, 10, 64)
@@ -264,6 +309,15 @@ func (r *reader) take(ctx context.Context, m redis.XMessage) {
 		if sent, err := strconv.ParseInt(w.SID, 10, 64); err == nil {
 			r.f.c.rec.FeedLag(time.Since(r.began) - time.Duration(sent)*time.Microsecond)
 		}
+		return
+	}
+	r.pass(ctx, w)
+}
+
+// pass hands a message to whom it is for.
+func (r *reader) pass(ctx context.Context, w wire) {
+	if w.Kind == kindRenewed {
+		r.f.notify(w)
 		return
 	}
 	if e, ok := w.event(); ok {
@@ -289,9 +343,7 @@ func (r *reader) hear(ctx context.Context) {
 			if json.Unmarshal([]byte(m.Payload), &w) != nil {
 				continue
 			}
-			if e, ok := w.event(); ok {
-				r.emit(ctx, e)
-			}
+			r.pass(ctx, w)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/session"
 	"github.com/gatehouse-gateway/gatehouse/session/sessiontest"
 	"github.com/gatehouse-gateway/gatehouse/token"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
 // ownScripts are those behind session's stores.
@@ -378,6 +379,49 @@ func TestFeedTellsOfAnotherServer(t *testing.T) {
 	p.redirect(second) // it takes the first one's place behind the same address
 	awaitEvent(t, events, session.EventFailover)
 	awaitEvent(t, events, session.EventAlive)
+}
+
+func TestNoticesReachEveryFollower(t *testing.T) {
+	addr := listeningRedis(t)
+	heard := make(chan upstream.Notice, 16)
+	teller := opened(t, addr, "").Feed()
+	for range 2 {
+		c := opened(t, addr, "")
+		f := c.Feed()
+		f.Hear(func(n upstream.Notice) { heard <- n })
+		ready := make(chan struct{})
+		var once sync.Once
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = f.Follow(ctx, func(e session.Event) {
+				if e.Kind == session.EventAlive {
+					once.Do(func() { close(ready) })
+				}
+			})
+		}()
+		t.Cleanup(func() { cancel(); <-done })
+		<-ready
+	}
+	for _, want := range []upstream.Notice{
+		{Ref: upstream.Ref{Owner: "a.0123", Backend: "fabric"}, Version: 7},
+		{Ref: upstream.Ref{Owner: "00112233445566ff", Backend: "border"}},
+	} {
+		if err := teller.Tell(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			select {
+			case got := <-heard:
+				if got != want {
+					t.Errorf("heard %+v; want %+v", got, want)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("a follower heard nothing")
+			}
+		}
+	}
 }
 
 func TestPingNamesTheRemedy(t *testing.T) {

@@ -204,13 +204,13 @@ func TestTwoGatewaysLogInOnce(t *testing.T) {
 	})
 }
 
-// late has the call under path come back after a while, whatever its context
+// late has a renewal come back after a while, whatever its context
 // says: before or after the backend has done it.
-func late(path string, before, after time.Duration) func(*upstream.Config) {
+func late(before, after time.Duration) func(*upstream.Config) {
 	return func(c *upstream.Config) {
 		inner := c.Transport
 		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-			if !strings.HasSuffix(r.URL.Path, path) {
+			if !strings.HasSuffix(r.URL.Path, "/auth/token") {
 				return inner.RoundTrip(r)
 			}
 			time.Sleep(before)
@@ -226,7 +226,7 @@ func TestDeadIsNotBelievedWhenAnotherHasRenewed(t *testing.T) {
 		w := newWorld(t, passThrough)
 		sid := w.signIn(t)
 		c := w.config
-		late("/auth/token", 15*time.Second, 0)(&c)
+		late(15*time.Second, 0)(&c)
 		paused := &world{Backend: upstream.New(c), fabric: w.fabric}
 		advance(31 * time.Minute)
 		done := make(chan error, 1)
@@ -249,7 +249,7 @@ func TestTokensThatLoseToOthersAreLoggedOut(t *testing.T) {
 		w := newWorld(t, nil)
 		w.wantGet(t, anyone, 200)
 		c := w.config
-		late("/auth/token", 0, 15*time.Second)(&c)
+		late(0, 15*time.Second)(&c)
 		c.Store = asleep{c.Store}
 		paused := &world{Backend: upstream.New(c), fabric: w.fabric}
 		advance(31 * time.Minute)

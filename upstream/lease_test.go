@@ -64,12 +64,12 @@ func (w *world) twin(t testing.TB, change func(*upstream.Config)) *world {
 
 func TestLeaseIsKeptWhileItsCallIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(c *upstream.Config) { c.Limits.Lease = time.Second })
+		w := newWorld(t, func(c *upstream.Config) { c.Limits = upstream.Limits{Lease: time.Second, Call: 2 * time.Second} })
 		w.wantGet(t, anyone, 200)
-		slow := w.twin(t, late("/auth/token", 0, 9*time.Second))
+		slow := w.twin(t, late(0, 7*time.Second))
 		advance(31 * time.Minute)
 		go func() { _, _ = slow.get(t, anyone) }()
-		advance(5 * time.Second) // five leases long
+		advance(5 * time.Second) // five leases long, and longer than the call was meant to take
 		w.wantGet(t, anyone, 200)
 		w.wantCounts(t, 1, 1, 0)
 	})
@@ -129,7 +129,7 @@ func TestLateTokensOfADoubtedCallAreTaken(t *testing.T) {
 		sid := w.signIn(t)
 		advance(31 * time.Minute)
 		paused := w.twin(t, func(c *upstream.Config) {
-			late("/auth/token", 0, 9*time.Second)(c)
+			late(0, 9*time.Second)(c)
 			c.Store = asleep{c.Store}
 		})
 		go func() { _, _ = paused.get(t, as(sid)) }()
@@ -139,18 +139,53 @@ func TestLateTokensOfADoubtedCallAreTaken(t *testing.T) {
 	})
 }
 
+func TestDeadIsNotBelievedWhileACallMayBeUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reusable := *ipfabric(t) // as far as the gateway knows
+		reusable.Tokens.Rotates = false
+		w := newWorld(t, func(c *upstream.Config) { c.Account, c.Dialect = nil, &reusable })
+		sid := w.signIn(t)
+		advance(31 * time.Minute)
+		paused := w.twin(t, func(c *upstream.Config) {
+			late(0, 9*time.Second)(c)
+			c.Store = asleep{c.Store}
+		})
+		go func() { _, _ = paused.get(t, as(sid)) }()
+		advance(7 * time.Second)
+		w.wantGet(t, as(sid), 200)
+		if !w.notes.has("renewal dead") {
+			t.Error("the backend never said dead: the test shows nothing")
+		}
+		w.wantCounts(t, 1, 1, 0)
+	})
+}
+
 func TestCallIsNotBegunAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, passThrough)
 		sid := w.signIn(t)
 		advance(31 * time.Minute)
-		stopped := w.twin(t, func(c *upstream.Config) { c.Store = stoppedAfterLead{c.Store} })
+		sent := 0
+		stopped := w.twin(t, func(c *upstream.Config) {
+			c.Store = stoppedAfterLead{c.Store}
+			inner := c.Transport
+			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if err := r.Context().Err(); err != nil {
+					return nil, err
+				}
+				sent++
+				return inner.RoundTrip(r)
+			})
+		})
 		go func() { _, _ = stopped.get(t, as(sid)) }()
 		advance(13 * time.Second)
 		w.wantGet(t, as(sid), 200)
 		advance(10 * time.Second)
 		w.wantGet(t, as(sid), 200)
 		w.wantCounts(t, 1, 1, 0)
+		if sent != 0 {
+			t.Errorf("the stopped gateway sent %d requests when it went on; want none: its time was over", sent)
+		}
 	})
 }
 
@@ -181,7 +216,7 @@ func TestWhoWaitsHearsOfTheCommit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(c *upstream.Config) { c.Notices = &bus{} })
 				w.wantGet(t, anyone, 200)
-				slow := w.twin(t, late("/auth/token", 0, 310*time.Millisecond))
+				slow := w.twin(t, late(0, 310*time.Millisecond))
 				w.config.Notices.(*bus).mute(c.lost)
 				advance(31 * time.Minute)
 				began := time.Now()
@@ -306,4 +341,60 @@ func TestRequestThatCannotBeRepeatedWaitsForARenewalThatVoidsItsToken(t *testing
 			t.Errorf("%d calls with a void token; want none", backend.refused)
 		}
 	})
+}
+
+func TestOperatorHasARefusedAccountTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *upstream.Config) {
+			c.Notices = &bus{}
+			c.Account = &upstream.Account{Username: "svc", Password: token.NewSecret("correct only later")}
+		})
+		other := w.twin(t, nil)
+		for range 5 {
+			for _, x := range []*world{w, other} {
+				if got, err := x.get(t, anyone); err == nil {
+					t.Fatalf("GET = %d without an account; want an error", got)
+				}
+			}
+			advance(time.Minute)
+		}
+		if n := w.fabric.Count("rejected"); n != upstream.MaxAttempts {
+			t.Fatalf("%d logins with a refused password; want %d", n, upstream.MaxAttempts)
+		}
+		w.wantKind(t, anyone, token.BadGateway)
+		s := w.Status(t.Context())
+		if s.State != "resting" || s.Trouble == "" || !s.Retry.After(time.Now()) {
+			t.Errorf("Status = %+v; want it resting, with why and until when", s)
+		}
+		w.fabric.Users["svc"] = "correct only later"
+		if ok, err := other.Retry(t.Context()); !ok || err != nil {
+			t.Fatalf("Retry = %t, %v", ok, err)
+		}
+		synctest.Wait()
+		w.wantGet(t, anyone, 200)
+		other.wantGet(t, anyone, 200)
+		w.wantCounts(t, 1, 0, 0)
+		if s = w.Status(t.Context()); s.State != "ready" || s.Version != 1 || s.Expires.IsZero() || s.Trouble != "" {
+			t.Errorf("Status = %+v; want it ready with version 1", s)
+		}
+	})
+}
+
+func TestRetryThatCannotBeKeptIsAnError(t *testing.T) {
+	w := newWorld(t, nil)
+	w.store.Break("Attempt", errors.New("away"))
+	if _, err := w.Retry(t.Context()); token.KindOf(err) != token.Unavailable {
+		t.Errorf("Retry = %v; want Unavailable", err)
+	}
+	w.store.Break("Acquire", errors.New("away"))
+	if s := w.Status(t.Context()); s.State != "unknown" {
+		t.Errorf("state = %q while the store cannot be asked; want unknown", s.State)
+	}
+	own := newWorld(t, passThrough)
+	if ok, err := own.Retry(t.Context()); ok || err != nil {
+		t.Errorf("Retry of pass-through = %t, %v; want false", ok, err)
+	}
+	if s := own.Status(t.Context()); s.Way != "pass_through" || s.State != "ready" {
+		t.Errorf("Status of pass-through = %+v", s)
+	}
 }
