@@ -139,8 +139,8 @@ func (p *process) compose() {
 		Store: client.Sessions(), Feed: feed, Index: client.Sessions(), Roll: client.Roll(), Keyring: w.ring,
 		Throttle: client.Throttle(), Log: log, DegradedFor: w.plan.degraded,
 	})
-	p.own = upstream.New(p.backend("own", nil, log))
-	p.shared = upstream.New(p.backend("shared", &upstream.Account{Username: "svc", Password: token.NewSecret(password)}, log))
+	p.own = upstream.New(p.backend("own", nil, feed, log))
+	p.shared = upstream.New(p.backend("shared", &upstream.Account{Username: "svc", Password: token.NewSecret(password)}, feed, log))
 	p.ownIssuer = p.issuer("backend:own", p.own)
 	p.ownIssuer.Backend = p.own
 	p.userIssuer = p.issuer(session.SourceUsers, people{})
@@ -157,11 +157,11 @@ func (p *process) compose() {
 	}
 }
 
-func (p *process) backend(name string, account *upstream.Account, log *slog.Logger) upstream.Config {
+func (p *process) backend(name string, account *upstream.Account, news upstream.Notices, log *slog.Logger) upstream.Config {
 	b := p.client.Backends()
 	return upstream.Config{
 		Name: name, URL: p.w.base, Dialect: p.w.spoken, Account: account, Transport: transport{p, name},
-		Store: b, Pins: b, Duties: b, Challenges: b, Keyring: p.w.ring, Log: log, Limits: p.w.plan.limits,
+		Store: b, Pins: b, Duties: b, Challenges: b, Keyring: p.w.ring, Log: log, Notices: news, Limits: p.w.plan.limits,
 	}
 }
 
