@@ -103,7 +103,7 @@ func TestASeedGoesTheSameWay(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d seeds went another way", other, seeds)
-	if other > seeds/4 {
+	if other > seeds/2 {
 		t.Errorf("%d of %d seeds went another way the second time: something draws lots, or takes the order of a map", other, seeds)
 	}
 }

@@ -192,7 +192,7 @@ func (l *link) fate(c *store.Conn, name, op string, reply bool) (delay time.Dura
 	}
 	f, hit := w.net.disarm(func(f fault) bool {
 		return f.script == op && (reply && (f.kind == faultLoseReply || f.kind == faultCrashAfter) ||
-			!reply && (f.kind == faultLoseRequest || f.kind == faultCrashBefore || f.kind == faultLateRequest))
+			!reply && (f.kind == faultLoseRequest || f.kind == faultCrashBefore || f.kind == faultLateRequest || f.kind == faultHeldBack))
 	})
 	if hit {
 		w.note("%s: %s %s", p.name, f.kind, op)
@@ -201,6 +201,9 @@ func (l *link) fate(c *store.Conn, name, op string, reply bool) (delay time.Dura
 		switch f.kind {
 		case faultCrashAfter, faultCrashBefore:
 			w.crashSoon(p)
+			return delay, true
+		case faultHeldBack:
+			w.net.part(p.replica, time.Now().Add(f.during))
 			return delay, true
 		case faultLateRequest:
 			return delay + w.between("late", 200*time.Millisecond, 2*time.Second), false

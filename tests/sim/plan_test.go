@@ -57,11 +57,13 @@ const (
 	faultHang        = "backend hangs on the next"
 	faultBusy        = "backend is busy"
 	faultSilence     = "announcements lost"
+	faultHeldBack    = "cut off before the next commit"
 )
 
 var kinds = []string{
 	faultPartition, faultPartition, faultStall, faultCut, faultLoseRequest, faultLoseReply, faultLoseReply, faultCrashBefore,
 	faultCrashAfter, faultLateRequest, faultRotated, faultUnheard, faultHang, faultBusy, faultSilence,
+	faultHeldBack, faultHeldBack,
 }
 
 var targets = []string{
@@ -106,6 +108,8 @@ func (w *world) makeFaults(length time.Duration) []fault {
 		switch kind {
 		case faultFailover:
 			f.during = w.between("lag", 20*time.Millisecond, 900*time.Millisecond)
+		case faultHeldBack:
+			f.script, f.during = "backend_commit", w.between("lag", 2*time.Second, 6*time.Second)
 		case faultPartition:
 			f.during = w.between("lag", 200*time.Millisecond, 4*time.Second)
 		case faultStall:

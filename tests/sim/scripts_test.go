@@ -359,6 +359,7 @@ func (s *script) over(l *login, presented token.Secret, began time.Time) {
 	}
 	ended, first := l.ended, l.tried[presented.Reveal()]
 	_, behind := l.next[l.next[presented.Reveal()].Reveal()]
+	unanswered := len(l.tried) > 0
 	s.mu.Unlock()
 	if !ended.IsZero() {
 		return
@@ -374,6 +375,8 @@ func (s *script) over(l *login, presented token.Secret, began time.Time) {
 		s.w.excuse("session lost: " + gone)
 	case behind:
 		s.w.excuse("session ended: a slow thread presented a refresh token after others had moved on twice")
+	case l.grace == 0 && unanswered:
+		s.w.excuse("session ended: a refresh token was presented again where there is no grace, its first answer having been lost")
 	case !first.IsZero() && time.Since(first) > l.grace:
 		s.w.excuse("session ended: a refresh token was presented again after its grace, its first answer having been lost")
 	default:

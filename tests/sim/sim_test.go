@@ -2,7 +2,7 @@
 
 // Package sim runs three gateways, a store, a backend and their clients in one
 // process under a fake clock, with faults that a seed decides, and judges every
-// step. See docs/reliability.md for the rules and the figures.
+// step. See docs/simulation.md for the rules.
 package sim_test
 
 import (

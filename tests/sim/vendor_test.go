@@ -353,8 +353,11 @@ func (v *vendor) use(c *call) *http.Response {
 	case !time.Now().Before(t.expires):
 		return refuse("API_EXPIRED_ACCESS_TOKEN")
 	case strings.HasSuffix(c.path, "/auth/logout"):
+		if t.next != nil && !t.family.leaving {
+			c.w.violateAs(openStale, "%s logs out %s of %s, which came after what it had committed", c.p.name, t.family.last.refresh, t.family.user)
+		}
 		t.family.ended, t.family.why = true, ""
-		c.w.note("backend: %s of %s logs out %s", c.p.name, c.mode, t.family.user)
+		c.w.note("backend: %s of %s logs out %s, by %s", c.p.name, c.mode, t.family.user, t.access)
 		return respond(http.StatusNoContent, "", nil)
 	case strings.HasSuffix(c.path, "/users/me"):
 		return respond(http.StatusOK, fmt.Sprintf(`{"username":%q,"id":"1108612054","email":"x@example.com","isLocal":true,"roleIds":[],"roleNames":[]}`, t.family.user), nil)
