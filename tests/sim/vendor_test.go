@@ -58,7 +58,8 @@ type presentation struct {
 	deadline time.Time // of the call
 	over     bool      // the caller has an answer, or has given up
 	rotated  bool
-	unused   bool // the backend did not look at it
+	unused   bool   // the backend did not look at it
+	why      string // that the newest tokens were out of reach then
 }
 
 func newVendor(w *world) *vendor {
@@ -235,6 +236,9 @@ func (v *vendor) present(c *call, deadline time.Time) *presentation {
 			c.w.violateAs(open, "%s presents %s of %s a second time: %s", c.p.name, t.refresh, t.family.user, why)
 		}
 	}
+	if t.void {
+		shown.why = v.beyond(t.family)
+	}
 	t.shown, t.family.calls = append(t.shown, shown), append(t.family.calls, shown)
 	return shown
 }
@@ -320,7 +324,7 @@ func (v *vendor) rotate(c *call, shown *presentation) (*http.Response, *pair) {
 		return refuse("API_INVALID_REFRESH_TOKEN"), nil
 	case t.void:
 		if c.w.plan.familyEnd {
-			t.family.ended, t.family.why = true, v.beyond(t.family)
+			t.family.ended, t.family.why = true, shown.why
 			c.w.note("backend: %s was used before, %s is ended", t.refresh, t.family.user)
 		}
 		return refuse("API_INVALID_REFRESH_TOKEN"), nil
