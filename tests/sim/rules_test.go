@@ -106,6 +106,10 @@ func (r *rules) after(c *store.Conn, args []string, reply any) {
 		r.leads(p, key, argv[0], first == "lead")
 	case op == "backend_commit" && first == "done":
 		r.committed(p, key, argv)
+	case op == "backend_commit" && first == "stale":
+		if r.versions(key).by[argv[2]].attempt == argv[0] {
+			r.w.violateAs(openStale, "%s is told that its commit of version %s of %s is stale, which had been taken", p.name, argv[2], key)
+		}
 	case op == "backend_end" && first == "done":
 		r.w.vendor.leaves(r.families[key])
 	case op == "backend_release":

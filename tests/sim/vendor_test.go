@@ -264,7 +264,10 @@ func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 		return "", ""
 	}
 	next := t.next
+	cutOff := past && !v.w.clean(before.deadline.Add(-v.w.plan.limits.Call), next.to.replica)
 	switch {
+	case next.stored && cutOff && time.Since(next.storedAt) < time.Second:
+		return "", "" // it came back when the lease had just been given to another
 	case next.stored:
 		return "what it was traded for is stored", open
 	case !next.delivered:
@@ -275,7 +278,7 @@ func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 		return "the call of " + next.to.name + ", which has crashed, may be under way", open
 	case !next.lostAt.IsZero():
 		return next.to.name + " still has what it was traded for, which a failover lost", openCommit
-	case past && !v.w.clean(before.deadline.Add(-v.w.plan.limits.Call), next.to.replica):
+	case cutOff:
 		return "", ""
 	}
 	return next.to.name + " has what it was traded for and is about to store it", open
