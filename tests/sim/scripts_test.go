@@ -89,29 +89,45 @@ func (w *world) becomeCalm() {
 	w.note("no more faults")
 }
 
+// reply is what a client is told.
+type reply struct {
+	by     *process
+	set    token.Set
+	sid    token.SID
+	status int
+}
+
 // somewhere has a call made at any of the replicas.
-func (s *script) somewhere(ctx context.Context, what string, do func(context.Context, *process) error) error {
+func (s *script) somewhere(ctx context.Context, what string, do func(context.Context, *process) (reply, error)) (reply, error) {
 	return s.at(ctx, int(s.w.draw(s.name+what)%3), do)
 }
 
 // at has a call made at a replica. Its answer is lost if the replica crashes.
-func (s *script) at(ctx context.Context, replica int, do func(context.Context, *process) error) error {
+func (s *script) at(ctx context.Context, replica int, do func(context.Context, *process) (reply, error)) (reply, error) {
 	p := s.w.replicas[replica].up()
 	if p == nil {
-		return errNobody
+		return reply{}, errNobody
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	done := make(chan error, 1)
-	p.running.Go(func() { done <- do(ctx, p) })
+	type result struct {
+		reply
+		err error
+	}
+	done := make(chan result, 1)
+	p.running.Go(func() {
+		r, err := do(ctx, p)
+		r.by = p
+		done <- result{r, err}
+	})
 	select {
-	case err := <-done:
+	case r := <-done:
 		if p.crashed.Load() {
-			return errCrashed
+			return reply{}, errCrashed
 		}
-		return err
+		return r.reply, r.err
 	case <-p.dead:
-		return errCrashed
+		return reply{}, errCrashed
 	}
 }
 
@@ -169,21 +185,19 @@ func (p *process) issuers(mode string) (*session.Issuer, *upstream.Backend) {
 
 // open logs in.
 func (s *script) open(ctx context.Context) {
-	var set token.Set
-	var sid token.SID
-	err := s.somewhere(ctx, " login", func(ctx context.Context, p *process) (err error) {
+	told, err := s.somewhere(ctx, " login", func(ctx context.Context, p *process) (r reply, err error) {
 		i, _ := p.issuers(s.mode)
 		g := token.Grant{Op: token.OpLogin, Username: s.name, Password: token.NewSecret(password), Address: "192.0.2.1"}
-		if set, err = p.sessions.Login(ctx, i, session.KindLogin, g); err != nil {
-			return err
+		if r.set, err = p.sessions.Login(ctx, i, session.KindLogin, g); err != nil {
+			return r, err
 		}
-		checked, err := p.sessions.Check(ctx, []*session.Issuer{i}, set.Access)
+		checked, err := p.sessions.Check(ctx, []*session.Issuer{i}, r.set.Access)
 		if err == nil {
-			sid = checked.SID
+			r.sid = checked.SID
 		}
-		return err
+		return r, err
 	})
-	s.w.note("%s: login %s: %v", s.name, sid, err)
+	s.w.note("%s: login %s: %v", s.name, told.sid, err)
 	if err != nil {
 		return
 	}
@@ -191,7 +205,7 @@ func (s *script) open(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.login = &login{
-		script: s, sid: sid, opened: time.Now(), grace: s.w.plan.grace, access: set.Access, refresh: set.Refresh,
+		script: s, sid: told.sid, opened: time.Now(), grace: s.w.plan.grace, access: told.set.Access, refresh: told.set.Refresh,
 		next: map[string]token.Secret{}, tried: map[string]time.Time{},
 	}
 }
@@ -213,11 +227,11 @@ func (s *script) call(ctx context.Context, l *login, replica int) {
 		s.mu.Lock()
 		access, refresh := l.access, l.refresh
 		s.mu.Unlock()
-		var status int
-		err := s.at(ctx, replica, func(ctx context.Context, p *process) (err error) {
-			status, err = s.send(ctx, p, l, access, method, id)
-			return err
+		told, err := s.at(ctx, replica, func(ctx context.Context, p *process) (r reply, err error) {
+			r.status, err = s.send(ctx, p, l, access, method, id)
+			return r, err
 		})
+		status := told.status
 		s.w.note("%s: %s %s at r%d: %d %v", s.name, method, id, replica, status, err)
 		switch kind := token.KindOf(err); {
 		case err == nil && status == http.StatusOK:
@@ -288,17 +302,16 @@ func (s *script) refresh(ctx context.Context, l *login, presented token.Secret) 
 			return true
 		}
 		s.mu.Unlock()
-		var set token.Set
 		began := time.Now()
-		err := s.somewhere(ctx, " refresh", func(ctx context.Context, p *process) (err error) {
+		told, err := s.somewhere(ctx, " refresh", func(ctx context.Context, p *process) (r reply, err error) {
 			i, _ := p.issuers(s.mode)
-			set, err = p.sessions.Refresh(ctx, i, token.Grant{Op: token.OpRefresh, Refresh: presented})
-			return err
+			r.set, err = p.sessions.Refresh(ctx, i, token.Grant{Op: token.OpRefresh, Refresh: presented})
+			return r, err
 		})
 		s.w.note("%s: refresh of %s: %v", s.name, l.sid, err)
 		switch kind := token.KindOf(err); {
 		case err == nil:
-			s.took(l, presented, set, began)
+			s.took(l, presented, told.set, began)
 			return true
 		case kind == token.InvalidRefresh:
 			s.over(l, presented, began)
@@ -402,7 +415,8 @@ func (s *script) end(ctx context.Context, l *login, what string, do func(context
 	}
 	var by *process
 	for {
-		err := s.somewhere(ctx, " "+what, func(ctx context.Context, p *process) error { by = p; return do(ctx, p) })
+		told, err := s.somewhere(ctx, " "+what, func(ctx context.Context, p *process) (reply, error) { return reply{}, do(ctx, p) })
+		by = told.by
 		s.w.note("%s: %s of %s: %v", s.name, what, l.sid, err)
 		if err == nil {
 			break
@@ -435,13 +449,13 @@ func (s *script) steal(ctx context.Context, l *login) {
 		s.mu.Lock()
 		access := l.access
 		s.mu.Unlock()
-		_ = s.at(ctx, i%3, func(ctx context.Context, p *process) error {
+		_, _ = s.at(ctx, i%3, func(ctx context.Context, p *process) (r reply, err error) {
 			issuer, _ := p.issuers(s.mode)
-			_, err := p.sessions.Check(ctx, []*session.Issuer{issuer}, access)
+			_, err = p.sessions.Check(ctx, []*session.Issuer{issuer}, access)
 			if err == nil {
 				s.judge(p, l, "a thief")
 			}
-			return err
+			return r, err
 		})
 	}
 }
@@ -500,11 +514,11 @@ func (s *script) finish(ctx context.Context) {
 		s.mu.Lock()
 		access := l.access
 		s.mu.Unlock()
-		var status int
-		err := s.somewhere(ctx, " end", func(ctx context.Context, p *process) (err error) {
-			status, err = s.send(ctx, p, l, access, http.MethodGet, "")
-			return err
+		told, err := s.somewhere(ctx, " end", func(ctx context.Context, p *process) (r reply, err error) {
+			r.status, err = s.send(ctx, p, l, access, http.MethodGet, "")
+			return r, err
 		})
+		status := told.status
 		s.w.note("%s: last call: %d %v", s.name, status, err)
 		switch kind := token.KindOf(err); {
 		case err == nil && status == http.StatusOK:
