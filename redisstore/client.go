@@ -51,7 +51,7 @@ type Options struct {
 	// TLS, redis+sentinel://master@host,host[/db] or redis+cluster://host,host
 	// (rediss+… for TLS). The query may give user, password, db and ca_file, a
 	// PEM file of the authorities to trust.
-	URL      string
+	URL string
 	// Dial connects to an address that the URL names; nil: over the network.
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Recorder Recorder     // nil: nobody is told

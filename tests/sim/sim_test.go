@@ -67,7 +67,7 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 func one(t *testing.T, seed uint64) {
 	t.Helper()
 	o := makeCommon(t).simulate(t, seed, nil, true)
-	fmt.Print(o.schedule)
+	fmt.Fprint(os.Stdout, o.schedule)
 	if o.violation != "" {
 		t.Errorf("seed %d: %s", seed, o.violation)
 	}
@@ -112,8 +112,10 @@ func (f *figures) judge(t *testing.T) {
 		what       string
 		got, least int
 	}{
-		{"calls to the store beside the feed's", f.StoreCalls, leastCalls}, {"expiries", f.Expiries, leastExpiries},
-		{"faults", f.Faults, leastFaults}, {"crashes and failovers", f.Crashes + f.Failovers, leastBreaks},
+		{"calls to the store beside the feed's", f.StoreCalls, leastCalls},
+		{"expiries", f.Expiries, leastExpiries},
+		{"faults", f.Faults, leastFaults},
+		{"crashes and failovers", f.Crashes + f.Failovers, leastBreaks},
 	} {
 		if c.got < c.least*f.Seeds {
 			t.Errorf("a seed has %.2f %s on average; want %d", float64(c.got)/float64(f.Seeds), c.what, c.least)
