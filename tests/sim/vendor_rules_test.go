@@ -32,6 +32,7 @@ func (v *vendor) present(c *call, deadline time.Time) *presentation {
 	}
 	if t.void {
 		shown.why = v.beyond(t.family)
+		t.family.again, t.family.againAt = shown.why, time.Now()
 	}
 	t.shown, t.family.calls = append(t.shown, shown), append(t.family.calls, shown)
 	return shown
@@ -136,8 +137,12 @@ func (v *vendor) truth(f *family) string {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if f.ended {
+	switch why := v.beyond(f); {
+	case f.ended:
 		return f.why
+	case why == "" && time.Since(f.againAt) < 2*v.w.plan.limits.Call:
+		return f.again // what was out of reach came back after the backend's refusal
+	default:
+		return why
 	}
-	return v.beyond(f)
 }

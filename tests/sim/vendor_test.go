@@ -34,6 +34,8 @@ type family struct {
 	leaving    bool            // the gateway is about to log it out
 	ended      bool
 	why        string // the end can be excused; empty: it cannot
+	again      string // why a used refresh token of it was presented last
+	againAt    time.Time
 }
 
 // pair is an access token with its refresh token.
