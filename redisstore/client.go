@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,7 +53,9 @@ type Options struct {
 	// TLS, redis+sentinel://master@host,host[/db] or redis+cluster://host,host
 	// (rediss+… for TLS). The query may give user, password, db and ca_file, a
 	// PEM file of the authorities to trust.
-	URL      string
+	URL string
+	// Dial connects to an address that the URL names; nil: over the network.
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Recorder Recorder     // nil: nobody is told
 	Log      *slog.Logger // nil: nothing is logged
 }
@@ -88,6 +91,7 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.Dialer = o.Dial
 	return newClient(u, o.Recorder, o.Log), nil
 }
 

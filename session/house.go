@@ -1,8 +1,11 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,7 +266,9 @@ func (m *Manager) writeUse(ctx context.Context, sid token.SID) {
 // noteMoved tells the index which sessions were used, so that the least
 // recently used one is known.
 func (m *Manager) noteMoved(ctx context.Context) {
-	for sid, rec := range m.house.takeMoved() {
+	moved := m.house.takeMoved()
+	for _, sid := range slices.SortedFunc(maps.Keys(moved), func(a, b token.SID) int { return bytes.Compare(a[:], b[:]) }) {
+		rec := moved[sid]
 		if m.denied.has(sid, m.now()) {
 			continue
 		}

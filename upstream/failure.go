@@ -1,8 +1,9 @@
 package upstream
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -111,7 +112,15 @@ func backOff(failures int) time.Duration {
 	if failures < 6 {
 		d = min(firstBackOff<<max(failures-1, 0), maxBackOff)
 	}
-	return d + rand.N(d/5)
+	return d + time.Duration(fraction()*float64(d)/5)
+}
+
+// fraction returns a random number from 0 up to 1. It is drawn where names are
+// drawn, so that who fixes those for a simulation fixes all.
+func fraction() float64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
 }
 
 // asked returns the pause that the backend itself asked for, or 0.

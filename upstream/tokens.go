@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +45,7 @@ func (t *tokens) times(life, left time.Duration) {
 	t.made = t.expires.Add(-life)
 	// 80 % of its life, a little before or after, so that replicas do not all
 	// renew in the same moment.
-	part := 0.78 + 0.04*rand.Float64()
+	part := 0.78 + 0.04*fraction()
 	t.renewAt = t.made.Add(time.Duration(part * float64(life)))
 	t.dueAt = t.expires.Add(-min(latestMargin, life/10))
 }
