@@ -119,7 +119,7 @@ func newClient(u *redis.UniversalOptions, rec Recorder, log *slog.Logger) *Clien
 	u.ContextTimeoutEnabled = true // off, a call waits for Redis beyond its context
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	l := &lines{open: map[*line]struct{}{}}
-	u.Dialer = l.dialer(u.TLSConfig)
+	u.Dialer = l.dialer(u.Dialer, u.TLSConfig)
 	rdb := redis.NewUniversalClient(u)
 	rdb.AddHook(bounded{})
 	return &Client{rdb: rdb, rec: rec, log: log, lines: l}

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -16,20 +15,33 @@ type lines struct {
 	open map[*line]struct{} // guarded by mu
 }
 
-// line is one connection. The library looks through it at the socket, to see
-// whether the other end is gone.
+// line is one connection.
 type line struct {
 	net.Conn
 
 	of *lines
 }
 
-// dialer returns what the library is to connect by.
-func (l *lines) dialer(conf *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// socket is a line of a real socket. The library looks through it, to see whether
+// the other end is gone.
+type socket struct {
+	*line
+	syscall.Conn
+}
+
+// dial connects to an address.
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer returns what the library is to connect by: by, or the network if that is
+// nil.
+func (l *lines) dialer(by dial, conf *tls.Config) dial {
+	if by == nil {
+		by = new(net.Dialer).DialContext
+	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		conn, err := by(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -37,10 +49,13 @@ func (l *lines) dialer(conf *tls.Config) func(ctx context.Context, network, addr
 		l.mu.Lock()
 		l.open[one] = struct{}{}
 		l.mu.Unlock()
-		if conf == nil {
-			return one, nil
+		if conf != nil {
+			return shake(ctx, one, addr, conf)
 		}
-		return shake(ctx, one, addr, conf)
+		if s, ok := conn.(syscall.Conn); ok {
+			return socket{one, s}, nil
+		}
+		return one, nil
 	}
 }
 
@@ -76,15 +91,4 @@ func (c *line) Close() error {
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
-}
-
-var errNoSocket = errors.New("redisstore: the connection has no socket")
-
-// SyscallConn implements syscall.Conn.
-func (c *line) SyscallConn() (syscall.RawConn, error) {
-	s, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return nil, errNoSocket
-	}
-	return s.SyscallConn()
 }

@@ -69,7 +69,7 @@ func TestSessionsKeepTheContract(t *testing.T) {
 		l := &lossy{}
 		_, c := open(t, l.wire)
 		return sessiontest.Subject{
-			Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Codes: c.Codes(),
+			Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Replicas: c.Replicas(), Codes: c.Codes(),
 			Feed: c.Feed(), Tries: c.Factors(), Pushes: c.Factors(), LoseReplies: l.arm,
 		}
 	})
