@@ -11,14 +11,10 @@
 package tests
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/tests/freeport"
+	"github.com/gatehouse-gateway/gatehouse/tests/kit"
 )
 
 // buildDir holds what the tests build; set by TestMain.
@@ -55,42 +52,14 @@ var (
 	plainBinary = sync.OnceValues(func() (string, error) { return build("gatehouse") })
 )
 
-func build(name string, flags ...string) (string, error) {
-	// Another user than this one may have to run it.
-	if err := os.Chmod(buildDir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(buildDir, name)
-	args := append([]string{"build", "-o", path}, flags...)
-	cmd := exec.CommandContext(context.Background(), "go", append(args, "..")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return path, nil
-}
+func build(name string, flags ...string) (string, error) { return kit.Build(buildDir, name, flags...) }
 
-func underRace() bool {
-	info, _ := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
-}
+func underRace() bool { return kit.UnderRace() }
 
 // requireProgram leaves the test out if the program is not there.
 func requireProgram(t testing.TB, name, remedy string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is missing: %s", name, remedy)
-	default:
-		t.Skipf("left out: %s is missing: %s", name, remedy)
-	}
-	return path
+	return kit.RequireProgram(t, name, remedy)
 }
 
 // settings are GATEHOUSE_ variables without their prefix.
@@ -205,11 +174,7 @@ func (g *gateway) run(t testing.TB, bin string, args ...string) {
 func inspect(t testing.TB, cmd *exec.Cmd, log *logBuffer) {
 	t.Helper()
 	text := log.String()
-	for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
-		if strings.Contains(text, bad) {
-			t.Errorf("the gateway's log holds %q", bad)
-		}
-	}
+	kit.CheckLog(t, text)
 	if t.Failed() {
 		lines := strings.SplitAfter(text, "\n")
 		t.Logf("end of the log of %v (%v):\n%s", cmd.Args[1:], cmd.ProcessState, strings.Join(lines[max(0, len(lines)-20):], ""))
@@ -256,37 +221,12 @@ func (g *gateway) restart(t testing.TB) {
 }
 
 // logBuffer keeps what a process prints. It is safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-// Write keeps p.
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// String returns all that was printed.
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
+type logBuffer = kit.LogBuffer
 
 // eventually polls until ok holds.
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v it does not hold that %s", within, what)
-		}
-		<-tick.C
-	}
+	kit.Eventually(t, within, what, ok)
 }
 
 // freeAddress returns a loopback address nobody listens on.
@@ -303,9 +243,5 @@ func freeAddressOn(t testing.TB, host string) string {
 // writeFile writes a file that other users may read and returns its path.
 func writeFile(t testing.TB, name, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return kit.WriteFile(t, name, text)
 }

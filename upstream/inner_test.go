@@ -13,6 +13,19 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
+// The clock of the store may have been set back since the tokens were stored.
+func TestNoTokenHasMoreLeftThanItsLife(t *testing.T) {
+	for _, left := range []time.Duration{time.Minute, time.Minute + 1, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			tk := &tokens{}
+			tk.times(time.Minute, left)
+			if got := time.Until(tk.expires); got != time.Minute {
+				t.Errorf("with a life of 1m and %v left it expires in %v; want 1m", left, got)
+			}
+		})
+	}
+}
+
 func TestPhases(t *testing.T) {
 	for _, tt := range []struct {
 		life, age time.Duration

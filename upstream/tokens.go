@@ -41,7 +41,7 @@ func (t *tokens) times(life, left time.Duration) {
 		life, left = shortestLife, left+shortestLife-life
 	}
 	t.life = life
-	t.expires = time.Now().Add(left)
+	t.expires = time.Now().Add(min(left, life)) // more is of a clock that was set back
 	t.made = t.expires.Add(-life)
 	// 80 % of its life, a little before or after, so that replicas do not all
 	// renew in the same moment.
