@@ -16,9 +16,6 @@ import (
 // maxJWT is the longest JWT made or read, in bytes. Longer ones cost nothing.
 const maxJWT = 8 << 10
 
-// iatLeeway is how far ahead of this clock another replica's may be.
-const iatLeeway = 30 * time.Second
-
 // maxTime is the last second of the year 9999, the end of RFC 3339's range.
 const maxTime = 253402300799
 
@@ -154,8 +151,9 @@ func readJWTHeader(part string) (kid string, err error) {
 }
 
 // jwtTimes reads iat and exp, whole seconds, and refuses what no token of ours
-// says: times out of range, an end not after the beginning, a beginning further
-// ahead than iatLeeway. Whether exp has passed is the caller's question.
+// says: times out of range, an end not after the beginning. They are of the store's
+// clock, so whether exp has passed is the caller's question, and a beginning ahead
+// of this machine's clock is no fault of the token.
 func jwtTimes(claims object) (issued, expires time.Time, err error) {
 	if issued, err = jwtIssued(claims); err != nil {
 		return issued, expires, err
@@ -179,8 +177,5 @@ func jwtIssued(claims object) (issued time.Time, err error) {
 	case iat < 1 || iat > maxTime:
 		return issued, errors.New("jwt: iat is out of range")
 	}
-	if issued = time.Unix(iat, 0); time.Until(issued) > iatLeeway {
-		return issued, errors.New("jwt: iat is in the future")
-	}
-	return issued, nil
+	return time.Unix(iat, 0), nil
 }

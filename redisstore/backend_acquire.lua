@@ -6,7 +6,7 @@
 --       longest believed lease ms, only if the lease is the holder's already (1, 0)
 -- Gives {state, version, access, refresh, ms left, ms of life, failures, ms to wait, pinned (1, 0)}
 --
--- Fields: v version, access, refresh, exp their end and life, commit attempt of the last commit; holder, lease its
+-- Fields: v version, access, refresh, exp their end and life, commit attempts of the last commits; holder, lease its
 -- end, call when the holder's call has ended at the latest, doubt the same of holders whose lease was taken over;
 -- nb not before, nbwith for whom, fails; state dead or ended, opening, pin, out and outlease of a logout. Times are ms.
 local t = redis.call('TIME')

@@ -1,6 +1,6 @@
 -- Takes the tokens of a backend session, once, for logging them out.
 -- KEYS  backend session [, the client session that owns it]
--- ARGV  holder, lease ms, only if the session is gone (1, 0), ms kept beside the session
+-- ARGV  holder, lease ms, only if the session is gone (1, 0), ms kept beside the session, longest believed lease ms
 -- Gives as backend_acquire.lua: done with the tokens, dead, wait, or alive with the tokens and how long the
 -- session lives
 local t = redis.call('TIME')
@@ -32,6 +32,12 @@ if ARGV[3] == '1' then
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ends - now + ARGV[4]))
     return answer('alive', ends - now)
   end
+end
+-- Tokens that are being renewed are not presented by anybody else.
+local lease = redis.call('HMGET', KEYS[1], 'holder', 'lease')
+if lease[1] then
+  local till = tonumber(lease[2] or '0')
+  if till > now and till <= now + tonumber(ARGV[5]) then return bare('wait', till - now) end
 end
 if f[6] and f[6] ~= ARGV[1] and n(7) > now and n(7) <= now + tonumber(ARGV[2]) then
   return bare('wait', n(7) - now)

@@ -111,7 +111,7 @@ func (m *Manager) enrol(ctx context.Context, rec Record) (Record, error) {
 	if rec.API.Digest != "" {
 		owners = append(owners, chosenOwner)
 	}
-	member := Member{SID: rec.SID, End: time.Now().Add(life.Idle + life.Keep)}
+	member := Member{SID: rec.SID, End: m.clock().Add(life.Idle + life.Keep)}
 	for _, o := range owners {
 		err := m.ask(ctx, "index", func(ctx context.Context) error {
 			_, err := m.o.Index.Add(ctx, o, member, 0)
@@ -216,7 +216,7 @@ func (m *Manager) shown(r *Record) token.APIToken {
 	t := token.APIToken{
 		ID: r.TokenID(), Description: r.API.Description, Scopes: r.API.Scopes,
 		MaxScopes: r.Identity.Scopes, Expires: r.API.Expires, LastUsed: r.LastUsed, Usage: r.Uses,
-		UserID: r.Identity.ID, Username: r.Identity.Name, Expired: !time.Now().Before(r.Ends),
+		UserID: r.Identity.ID, Username: r.Identity.Name, Expired: !m.clock().Before(r.Ends),
 	}
 	if id, ok := m.current(r); ok {
 		t.MaxScopes = id.Scopes
@@ -288,7 +288,7 @@ func (m *Manager) coldAPIToken(ctx context.Context, issuers []*Issuer, text toke
 	} else {
 		e.expires = api.Expires.UnixNano()
 	}
-	now := time.Now().UnixNano()
+	now := m.clock().UnixNano()
 	if now >= b.end || (e.expires != 0 && now >= e.expires) {
 		return nil, iss.Dialect, errExpiredAPIToken
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -64,7 +63,7 @@ func (m *Manager) holder(ctx context.Context, iss *Issuer, refresh token.Secret)
 	if err != nil {
 		return token.Identity{}, err
 	}
-	if rec.Origin.Kind != KindLogin || rec.Revoked != "" || rec.Closed || generation != rec.Generation || !time.Now().Before(rec.Ends) {
+	if rec.Origin.Kind != KindLogin || rec.Revoked != "" || rec.Closed || generation != rec.Generation || !m.clock().Before(rec.Ends) {
 		return token.Identity{}, errInvalidRefresh
 	}
 	id, ok := m.current(&rec)

@@ -85,6 +85,19 @@ func (c *contact) last() int64 {
 	return c.answered.Load()
 }
 
+// noticed is how far the clocks must be apart before that is more than the way that
+// a ping takes.
+const noticed = 2 * time.Second
+
+// aside is how far this machine's clock is ahead of the store's, as far as that can
+// be told.
+func (c *contact) aside() time.Duration {
+	if d := time.Duration(c.skew.Load()); d.Abs() > noticed {
+		return d
+	}
+	return 0
+}
+
 func (c *contact) alive(now int64, skew time.Duration) {
 	if !c.live(now) {
 		c.trust.Store(now)

@@ -77,7 +77,7 @@ func (m *Manager) warm(e *entry, issuers []*Issuer, now time.Time) *Session {
 	if e.issuer != nil && !slices.ContainsFunc(issuers, e.issuer.agrees) {
 		return nil
 	}
-	wall, mono := now.UnixNano(), m.mono(now)
+	wall, mono := now.Add(-m.contact.aside()).UnixNano(), m.mono(now)
 	if wall >= b.end || (e.expires != 0 && wall >= e.expires) || !m.believed(b, mono) {
 		return nil
 	}
@@ -193,7 +193,7 @@ func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.
 	if err != nil {
 		return nil, c.issuer.Dialect, err
 	}
-	e, err := admit(issuers, c, b)
+	e, err := m.admit(issuers, c, b)
 	if err != nil {
 		return nil, c.issuer.Dialect, err
 	}
@@ -204,7 +204,7 @@ func (m *Manager) coldAccess(ctx context.Context, issuers []*Issuer, text token.
 }
 
 // admit applies the rules of access tokens to a record.
-func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
+func (m *Manager) admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 	o, a := &b.rec.Origin, c.access
 	if !fits(o, c) || a.Generation > b.rec.Generation+HealAhead {
 		return nil, errInvalidAccess
@@ -234,7 +234,7 @@ func admit(issuers []*Issuer, c claim, b *belief) (*entry, error) {
 	if e.exact && a.Generation < b.rec.Generation {
 		return nil, errInvalidAccess
 	}
-	now := time.Now().UnixNano()
+	now := m.clock().UnixNano()
 	if now >= b.end || (e.expires != 0 && now >= e.expires) {
 		return nil, errExpiredAccess
 	}

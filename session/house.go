@@ -135,7 +135,7 @@ func (m *Manager) keepHouse(ctx context.Context) error {
 		}
 		m.writeUses(ctx, false)
 		m.noteMoved(ctx)
-		for _, d := range m.house.takeDue(time.Now()) {
+		for _, d := range m.house.takeDue(m.clock()) {
 			d.backend.End(d.sid)
 		}
 		m.sweep(n)
@@ -172,7 +172,7 @@ func (m *Manager) sayAgain(ctx context.Context) {
 // rereadBusy reads the sessions in use again before they are too old to be
 // believed, and settles those whose time is over.
 func (m *Manager) rereadBusy(ctx context.Context) {
-	now, wall := m.now(), time.Now().UnixNano()
+	now, wall := m.now(), m.clock().UnixNano()
 	var busy, over []token.SID
 	m.lives.each(func(sid token.SID, l *live) bool {
 		b := l.belief.Load()
@@ -200,7 +200,7 @@ func (m *Manager) settle(ctx context.Context, sid token.SID) {
 	if old == nil || errors.Is(err, errRevoked) || (err != nil && !errors.Is(err, ErrNotFound)) {
 		return
 	}
-	if err == nil && b.end > time.Now().UnixNano() {
+	if err == nil && b.end > m.clock().UnixNano() {
 		return
 	}
 	m.lives.remove(sid)
@@ -293,7 +293,7 @@ func (m *Manager) noteMoved(ctx context.Context) {
 
 // sweep removes what is over from one shard of each cache.
 func (m *Manager) sweep(n int) {
-	now, wall := m.now(), time.Now().UnixNano()
+	now, wall := m.now(), m.clock().UnixNano()
 	m.denied.sweep(now)
 	m.texts.sweep(n, func(e *entry) bool {
 		return e.live.belief.Load() == nil || (e.expires != 0 && wall >= e.expires)

@@ -92,7 +92,7 @@ func (m *Manager) liveAccess(ctx context.Context, iss *Issuer, text token.Secret
 	if err != nil {
 		return nil, time.Time{}, outage(err)
 	}
-	e, err := admit(issuers, claim, b)
+	e, err := m.admit(issuers, claim, b)
 	switch {
 	case err != nil:
 		return nil, time.Time{}, outage(err)
@@ -112,7 +112,7 @@ func (m *Manager) liveRefresh(ctx context.Context, iss *Issuer, text token.Secre
 	if err != nil {
 		return nil, outage(err)
 	}
-	if !movesOn(&b.rec, generation) {
+	if !m.movesOn(&b.rec, generation) {
 		return nil, nil
 	}
 	return &b.rec, nil

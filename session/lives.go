@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -19,5 +18,5 @@ func (m *Manager) Lives(ctx context.Context, sid token.SID) bool {
 	if err != nil {
 		return !errors.Is(err, ErrNotFound)
 	}
-	return rec.Revoked == "" && time.Now().Before(rec.End())
+	return rec.Revoked == "" && m.clock().Before(rec.End())
 }

@@ -139,6 +139,10 @@ func (m *Manager) Degraded() bool {
 // the last ping; 0 without a feed. Beyond 5 s either way lives are judged wrong.
 func (m *Manager) ClockSkew() time.Duration { return time.Duration(m.contact.skew.Load()) }
 
+// clock returns the time by the store's clock, by which records and tokens say when
+// they end.
+func (m *Manager) clock() time.Time { return time.Now().Add(-m.contact.aside()) }
+
 // now is the monotonic time since base, at least 1.
 func (m *Manager) now() int64 { return m.mono(time.Now()) }
 

@@ -60,7 +60,7 @@ func (m *Manager) state(r *Record) string {
 	switch {
 	case r.Revoked != "":
 		return StateRevoked
-	case !time.Now().Before(r.End()):
+	case !m.clock().Before(r.End()):
 		return StateExpired
 	case !known:
 		return StateUserGone

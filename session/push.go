@@ -77,7 +77,7 @@ func (m *Manager) lookPush(ctx context.Context, text string) (Push, error) {
 		push, err = m.o.Pushes.LookPush(ctx, id)
 		return err
 	})
-	if err == nil && !time.Now().Before(push.Ends) && push.Status != PushDenied && push.Status != PushClosed {
+	if err == nil && !m.clock().Before(push.Ends) && push.Status != PushDenied && push.Status != PushClosed {
 		push.Status = pushExpired
 	}
 	return push, err

@@ -158,7 +158,7 @@ func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t turn, sid tok
 	if err != nil {
 		return err
 	}
-	if !movesOn(&rec, generation) || t.arrived.Before(*t.renewed) {
+	if !m.movesOn(&rec, generation) || t.arrived.Before(*t.renewed) {
 		return nil
 	}
 	err = iss.Backend.Renew(ctx, sid, token.Grant{Op: token.OpRefresh})
@@ -177,8 +177,8 @@ func (m *Manager) renewBackend(ctx context.Context, iss *Issuer, t turn, sid tok
 
 // movesOn foretells whether a rotation would be Rotated or Healed. It may be
 // wrong about the last moments of a life; the store then decides.
-func movesOn(r *Record, presented uint32) bool {
-	return r.Revoked == "" && !r.Closed && time.Now().Before(r.Ends) &&
+func (m *Manager) movesOn(r *Record, presented uint32) bool {
+	return r.Revoked == "" && !r.Closed && m.clock().Before(r.Ends) &&
 		presented >= r.Generation && presented <= r.Generation+HealAhead
 }
 

@@ -82,7 +82,7 @@ func (m *Manager) renewable(ctx context.Context, iss *Issuer, sid token.SID, gen
 		return rec, "", errInvalidAccess
 	case rec.Revoked != "" || rec.Closed || generation > rec.Generation+HealAhead:
 		return rec, "", errInvalidAccess
-	case !time.Now().Before(rec.Ends):
+	case !m.clock().Before(rec.Ends):
 		return rec, refreshOutcome(Expired), errInvalidAccess
 	case generation < rec.Generation && time.Since(rec.Made) >= iss.Grace:
 		return rec, refreshOutcome(Reused), errInvalidAccess

@@ -38,7 +38,7 @@ func (m *Manager) halfProved(ctx context.Context, iss *Issuer, kind Kind, t tick
 	if !ok || e.Challenge == nil || kind != KindPortal {
 		return err
 	}
-	t.Username, t.Method, t.Session, t.Until = g.Username, e.Challenge.Method, e.Challenge.Session, time.Now().Add(ChallengeLife)
+	t.Username, t.Method, t.Session, t.Until = g.Username, e.Challenge.Method, e.Challenge.Session, m.clock().Add(ChallengeLife)
 	// On the roll, so that an operator who ends all that the user has finds him.
 	if lost := m.enlist(ctx, &Record{Identity: t.Identity, Origin: Origin{Source: iss.Source}}, t.Until); lost != nil {
 		return lost
@@ -59,7 +59,7 @@ func (m *Manager) openTicket(iss *Issuer, sealed token.Secret) (ticket, error) {
 		return t, errBadTicket
 	}
 	id, there := m.current(&Record{Identity: t.Identity, Origin: Origin{Source: iss.Source}})
-	if !there || !time.Now().Before(t.Until) {
+	if !there || !m.clock().Before(t.Until) {
 		return t, errOldTicket
 	}
 	t.Identity = id

@@ -81,7 +81,7 @@ func (m *Manager) lookAfter(ctx context.Context) {
 		case errors.Is(err, ErrNotFound) || errors.Is(err, errRevoked):
 			m.watched.end(sid)
 		case err == nil:
-			if _, known := m.current(&b.rec); !known || b.end <= time.Now().UnixNano() {
+			if _, known := m.current(&b.rec); !known || b.end <= m.clock().UnixNano() {
 				m.watched.end(sid)
 			}
 		}

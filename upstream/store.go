@@ -40,7 +40,7 @@ const (
 	Dead State = iota
 	// Gone: the client session that owned it has ended.
 	Gone
-	// Fresh: the store has tokens newer than those seen.
+	// Fresh: the store has tokens newer than those seen, or than those committed.
 	Fresh
 	// Wait: another holds the lease; Wait says for how long at most.
 	Wait
@@ -169,14 +169,16 @@ type Store interface {
 	// Fresh, Dead or Gone to a claim without a lease. Whoever holds the lease and
 	// claims it again has it for longer.
 	Acquire(ctx context.Context, c Claim) (Answer, error)
-	// Commit answers Done, Stale (with the record that is stored) or Gone. It
+	// Commit answers Done, Fresh (these tokens were stored before, and others after
+	// them: the record is theirs), Stale (with the record that is stored) or Gone. It
 	// goes by the version alone: a lease that was lost meanwhile does not matter
 	// if nobody else committed. A pin stays with the successors of its token.
 	Commit(ctx context.Context, c Commit) (Answer, error)
 	// Release ends the holder's lease; without one it does nothing.
 	Release(ctx context.Context, r Release) error
 	// End answers Done with the record to log out, Dead when there is nothing to
-	// log out, Wait when another is at it, or Alive. After Done a session's
+	// log out, Wait when another is at it or they are being renewed, or Alive. After
+	// Done a session's
 	// record takes no commit and is kept for ten minutes.
 	End(ctx context.Context, f Farewell) (Answer, error)
 	// Attempt answers Done, Wait (two are open) or Stopped to Begin, and Done to
@@ -220,6 +222,9 @@ type Duty struct {
 type Notice struct {
 	Ref     Ref
 	Version uint64
+	// Lost says, of no backend session in particular and to this process alone, that
+	// the store may have lost its last writes.
+	Lost bool
 }
 
 // Notices carries news of commits to every process. It only shortens the wait: the

@@ -36,7 +36,7 @@ type session struct {
 type kept struct {
 	rec        upstream.Record
 	expires    time.Time
-	commit     string
+	commits    []string // attempts that were taken, the newest first
 	state      string // "", "dead", "ended"
 	holder     string
 	lease      time.Time
@@ -50,6 +50,9 @@ type kept struct {
 	gone       time.Time // the record is forgotten then; zero: never
 	tries      tries
 }
+
+// keptAttempts is how many attempts of commits are known again.
+const keptAttempts = 4
 
 // tries are the counted login attempts of one credential.
 type tries struct {
@@ -228,8 +231,12 @@ func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, 
 		return upstream.Answer{}, err
 	}
 	k, now := m.at(c.Ref), time.Now()
-	if k.commit == c.Attempt {
+	switch slices.Index(k.commits, c.Attempt) {
+	case -1:
+	case 0:
 		return upstream.Answer{State: upstream.Done}, nil
+	default:
+		return upstream.Answer{State: upstream.Fresh, Record: k.record(now)}, nil
 	}
 	over, missing := m.gone(c.Ref)
 	opens := missing && (c.Opening > 0 && k.rec.Version == 0 || now.Before(k.opening))
@@ -240,7 +247,8 @@ func (m *Memory) Commit(_ context.Context, c upstream.Commit) (upstream.Answer, 
 		return upstream.Answer{State: upstream.Stale, Record: k.record(now)}, nil
 	}
 	c.Record.Pinned = k.rec.Pinned
-	k.rec, k.commit, k.state = c.Record, c.Attempt, ""
+	k.rec, k.state = c.Record, ""
+	k.commits = append([]string{c.Attempt}, k.commits[:min(len(k.commits), keptAttempts-1)]...)
 	k.expires, k.notBefore, k.tries, k.doubt = now.Add(c.Record.Left), time.Time{}, tries{}, time.Time{}
 	if k.holder == c.Holder {
 		k.holder, k.call = "", time.Time{}
@@ -313,6 +321,9 @@ func (m *Memory) End(_ context.Context, f upstream.Farewell) (upstream.Answer, e
 	}
 	if k.out != "" && k.out != f.Holder && now.Before(k.outLease) {
 		return upstream.Answer{State: upstream.Wait, Wait: k.outLease.Sub(now)}, nil
+	}
+	if k.holder != "" && now.Before(k.lease) { // tokens that are being renewed
+		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
 	}
 	k.out, k.outLease = f.Holder, now.Add(f.Lease)
 	if owned {
