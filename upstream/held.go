@@ -238,6 +238,10 @@ func (h *held) standing() *token.Error {
 // adopt makes t the current tokens of h.
 func (b *Backend) adopt(h *held, t *tokens) {
 	h.cur.Store(t)
+	b.tellExpiry(h, t)
+}
+
+func (b *Backend) tellExpiry(h *held, t *tokens) {
 	if b.shared == h && t.life > 0 {
 		b.rec.UpstreamTokenExpiry(b.cfg.Name, t.expires)
 	}

@@ -9,8 +9,13 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
-// keepTrying is for how long tokens are offered to a store that cannot be asked.
-const keepTrying = 10 * time.Minute
+// Times of offers to a store that cannot be asked.
+const (
+	keepTrying = 24 * time.Hour
+	// offerEvery is short: whoever asks the store first once it is back, and finds
+	// the tokens before, renews those, which the backend has voided.
+	offerEvery = time.Second
+)
 
 // keep stores new tokens and makes them current. When the store cannot be
 // asked they are used from memory all the same, since the old ones may be void
@@ -20,7 +25,7 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 	t.version = n.rec.Version + 1
 	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: n.holder, Record: b.names.seal(h.ref, t)}
 	c.Record.Pinned = h.pinned.Load() // the store knows better; the journal does not
-	ans, err := b.commit(*c)
+	stored, ans, err := b.put(*c, t)
 	if err != nil {
 		b.log.Warn("new tokens are kept in memory: the store cannot be asked", "error", err)
 		h.mu.Lock()
@@ -30,7 +35,30 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 		b.crew.run(func() { b.offer(h) })
 		return t, nil
 	}
-	return b.kept(h, t, ans)
+	return b.kept(h, stored, ans)
+}
+
+// put commits t, behind whatever version is stored: a store that lost commits, in
+// a failover say, has tokens that came before t. It returns t under the version
+// that it was stored with.
+func (b *Backend) put(c Commit, t *tokens) (*tokens, Answer, error) {
+	for {
+		ans, err := b.commit(c)
+		if err != nil || !behind(ans, c) {
+			return t, ans, err
+		}
+		b.log.Warn("the store lost tokens of this backend; those after them are stored anew", "stored", ans.Record.Version, "here", c.Record.Version)
+		t = t.as(ans.Record.Version + 1)
+		pinned := c.Record.Pinned
+		c.Attempt, c.Record = rand.Text(), b.names.seal(c.Ref, t)
+		c.Record.Pinned = pinned
+	}
+}
+
+// behind reports whether the store has only what came before a commit, and not the
+// version that it follows.
+func behind(ans Answer, c Commit) bool {
+	return ans.State == Stale && ans.Record.Version < c.Record.Version
 }
 
 // commit offers new tokens to the store. They are in the journal until it
@@ -40,14 +68,16 @@ func (b *Backend) commit(c Commit) (Answer, error) {
 	ctx, cancel := detached(storeTimeout)
 	defer cancel()
 	ans, err := b.cfg.Store.Commit(ctx, c)
-	if err == nil {
+	if err == nil && !behind(ans, c) {
 		b.book.done(c)
 	}
 	return ans, err
 }
 
 // kept acts on the answer to a commit of t. Tokens that lost to others, or whose
-// session is gone, are logged out again.
+// session is gone, are logged out again. Where a later version is stored they may
+// have won, if the answer to an earlier try was lost, and been renewed since: a
+// logout could end the session that goes on with their successors.
 func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 	if ans.State == Done {
 		b.adopt(h, t)
@@ -58,7 +88,9 @@ func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 		return t, nil
 	}
 	pinned := h.pinned.Load() && ans.State != Stale // else it is pinned to the others
-	b.crew.run(func() { b.discard(t, pinned) })
+	if ans.State != Stale || ans.Record.Version == t.version {
+		b.crew.run(func() { b.discard(t, pinned) })
+	}
 	if ans.State == Stale {
 		other, err := b.names.open(h.ref, ans.Record)
 		if err != nil {
@@ -96,7 +128,7 @@ func (b *Backend) settle(h *held) error {
 	}
 	again := *c
 	again.Record = b.names.seal(h.ref, t) // what is left of its life is less now
-	ans, err := b.commit(again)
+	t, ans, err := b.put(again, t)
 	if err != nil {
 		return err
 	}
@@ -114,13 +146,16 @@ func (h *held) settled(c *Commit) {
 }
 
 // offer tries to store pending tokens until it succeeds, the process drains, or
-// it has been long enough.
+// it has been long enough. A store that hangs is tried by one at a time.
 func (b *Backend) offer(h *held) {
 	ctx, cancel := detached(keepTrying)
 	defer cancel()
-	for n := 1; ; n++ {
-		more := b.pauseUnlessDraining(ctx, backOff(n))
-		if err := b.settle(h); err == nil || isDead(err) {
+	for {
+		more := b.pauseUnlessDraining(ctx, offerEvery)
+		b.offering <- struct{}{}
+		err := b.settle(h)
+		<-b.offering
+		if err == nil || isDead(err) {
 			return
 		}
 		if !more {

@@ -159,7 +159,7 @@ func (b *Backend) extend(n *turn) (Answer, error) {
 // obtain gets new tokens from the backend, under the lease: by the refresh
 // token, or else by logging in.
 func (b *Backend) obtain(n *turn) (*tokens, error) {
-	old, err := b.names.open(n.h.ref, n.rec)
+	old, err := b.newest(n)
 	if err != nil {
 		if !errors.Is(err, errNoTokens) {
 			b.log.Error("stored tokens cannot be read", "error", err)
@@ -187,6 +187,18 @@ func (b *Backend) obtain(n *turn) (*tokens, error) {
 		b.rec.UpstreamRenewal(b.cfg.Name, "dead")
 	}
 	return b.replace(n)
+}
+
+// newest returns the last tokens that there are: those under the lease, or those
+// in memory where the store lost their commit, in a failover say. Of an account's
+// it may have lost all, and have got others by a login since, so that those in
+// memory are preferred for as long as they are good only.
+func (b *Backend) newest(n *turn) (*tokens, error) {
+	t := n.h.cur.Load()
+	if t != nil && t.version > n.rec.Version && (n.h != b.shared || t.phase(time.Now()) != phaseOver) {
+		return t, nil
+	}
+	return b.names.open(n.h.ref, n.rec)
 }
 
 // replace gets tokens where the old ones can bring none: by logging in, if the

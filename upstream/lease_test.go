@@ -398,3 +398,32 @@ func TestRetryThatCannotBeKeptIsAnError(t *testing.T) {
 		t.Errorf("Status of pass-through = %+v", s)
 	}
 }
+
+// A request whose token was refused is not under way any more when it waits for the
+// renewal, which must not wait for it in turn.
+func TestRenewalDoesNotWaitForTheRequestThatWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, err := dialect.Open("fac-oauth/6.x", dialect.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		backend := &oauthBackend{renewal: time.Second}
+		w := newWorld(t, func(c *upstream.Config) {
+			c.Dialect, c.Transport = d, backend
+			c.Client = &token.Client{ID: "gatehouse", Secret: token.NewSecret("0123456789abcdef")}
+		})
+		w.wantGet(t, anyone, 200)
+		backend.mu.Lock()
+		backend.n++ // the backend ends the token
+		backend.mu.Unlock()
+		r := request(t, anyone, http.MethodPost, io.MultiReader(strings.NewReader("short, but who knows beforehand")))
+		r.ContentLength = -1
+		began := time.Now()
+		if got, err := w.do(r); got != 200 || err != nil {
+			t.Errorf("POST = %d, %v; want 200", got, err)
+		}
+		if took := time.Since(began); took != backend.renewal {
+			t.Errorf("POST took %v; want the %v of the renewal", took, backend.renewal)
+		}
+	})
+}

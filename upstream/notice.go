@@ -71,7 +71,7 @@ func (b *Backend) look(h *held, t *tokens) {
 		return
 	}
 	h.pinned.Store(ans.Record.Pinned)
-	b.adopt(h, next)
+	b.tellExpiry(h, next)
 }
 
 // news returns a channel that the next notice closes.

@@ -106,7 +106,7 @@ func (b *Backend) currentOwn(ctx context.Context, h *held) (*tokens, error) {
 // the pin is lost. Only a request that takes a pin has others made by a login.
 func (b *Backend) obtainOwn(n *turn) (*tokens, error) {
 	h := n.h
-	old, err := b.names.open(h.ref, n.rec)
+	old, err := b.newest(n)
 	switch {
 	case err == nil && n.rec.Pinned:
 		var next *tokens

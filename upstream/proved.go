@@ -36,7 +36,7 @@ func (b *Backend) renewWith(ctx context.Context, h *held, t *tokens, g token.Gra
 // say the same of both, so that is a refusal all the same, and what becomes of the
 // token the next request shows.
 func (b *Backend) obtainWith(n *turn, g token.Grant) (*tokens, error) {
-	old, err := b.names.open(n.h.ref, n.rec)
+	old, err := b.newest(n)
 	if err != nil || old.phase(time.Now()) == phaseOver {
 		next, lost := b.overtaken(n)
 		if next != nil || lost != nil {

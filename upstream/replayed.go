@@ -130,13 +130,13 @@ func (r *Replayer) offer(b *Backend, n note) (outcome string, err error) {
 		return "dropped", nil
 	}
 	var ans Answer
-	err = r.ask("", func() error { ans, err = b.commit(c); return err })
+	err = r.ask("", func() error { t, ans, err = b.put(c, t); return err })
 	switch {
 	case err != nil:
 		return "deferred", err
 	case ans.State == Done:
-		b.tell(Notice{Ref: c.Ref, Version: c.Record.Version})
-		b.log.Info("tokens of the journal are stored", "version", c.Record.Version)
+		b.tell(Notice{Ref: c.Ref, Version: t.version})
+		b.log.Info("tokens of the journal are stored", "version", t.version)
 		return "stored", nil
 	case ans.State == Stale && ans.Record.Version > c.Record.Version:
 		// They may have been stored and renewed since. To log them out could end the

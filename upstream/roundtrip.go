@@ -150,16 +150,17 @@ func (b *Backend) sendStatic(r *http.Request) (*http.Response, error) {
 func (b *Backend) sendHeld(r *http.Request, h *held, t *tokens) (*http.Response, error) {
 	roll := record(r)
 	defer roll.finish()
+	done := func() {}
 	if b.voids(h) && roll.fixed() {
-		now, done, err := b.abide(r.Context(), h, t)
+		now, over, err := b.abide(r.Context(), h, t)
 		if err != nil {
 			return nil, b.drop(r, err)
 		}
-		defer done()
-		t = now
+		t, done = now, over
 	}
 	b.injectAccess(r, t.access)
 	resp, err := b.sendNoted(roll.first(), h, t)
+	done()
 	if err != nil {
 		return nil, err
 	}

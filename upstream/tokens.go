@@ -23,6 +23,16 @@ type tokens struct {
 	accepted atomic.Bool // the backend has taken it at least once, that we saw
 }
 
+// as returns the same tokens under another version.
+func (t *tokens) as(version uint64) *tokens {
+	other := &tokens{
+		version: version, access: t.access, refresh: t.refresh,
+		life: t.life, made: t.made, renewAt: t.renewAt, dueAt: t.dueAt, expires: t.expires,
+	}
+	other.accepted.Store(t.accepted.Load())
+	return other
+}
+
 // shortestLife is the shortest life of an access token that is believed. A
 // backend that says less would have it renewed on every request.
 const shortestLife = 5 * time.Second

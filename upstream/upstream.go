@@ -140,6 +140,7 @@ type Backend struct {
 	minted   *minted // nil: none are made
 	alarm    alarm
 	draining chan struct{} // closed by Retire and Drain
+	offering chan struct{} // holds one while the store is offered what it has not taken yet
 	drain    sync.Once     // closes draining
 
 	coded   atomic.Int64 // the last time step whose code was sent
@@ -153,7 +154,7 @@ type Backend struct {
 // New returns the Backend that c describes.
 func New(c Config) *Backend {
 	c.Limits = c.Limits.filled()
-	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, clients: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{})}
+	b := &Backend{cfg: c, log: c.Log, rec: c.Recorder, pool: ownPool, clients: map[token.SID]*held{}, known: newIdentities(), draining: make(chan struct{}), offering: make(chan struct{}, 1)}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

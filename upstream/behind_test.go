@@ -1,0 +1,133 @@
+package upstream_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-gateway/gatehouse/token"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
+)
+
+// A failover to a copy that lacks the last commit leaves the store with a refresh
+// token that the backend has voided, and this process with the one after it.
+func TestNewerTokensInMemoryAreRenewedAfterAFailover(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*upstream.Config)
+		until  time.Duration // the next renewal
+	}{
+		"account":                     {nil, 29 * time.Minute},
+		"pass-through":                {passThrough, 29 * time.Minute},
+		"pass-through, long not used": {passThrough, 31 * time.Minute},
+	} {
+		t.Run(name, inBubble(func(t *testing.T) {
+			w := newWorld(t, c.change)
+			who := anyone
+			if c.change != nil {
+				who = as(w.signIn(t))
+			}
+			w.wantGet(t, who, 200)
+			failover := w.store.Copy()
+			advance(29 * time.Minute)
+			w.wantGet(t, who, 200)
+			advance(time.Second)
+			failover()
+			advance(c.until)
+			w.wantGet(t, who, 200)
+			advance(time.Second)
+			w.wantGet(t, who, 200)
+			w.wantCounts(t, 1, 2, 0)
+			w.twin(t, nil).wantGet(t, who, 200)
+		}))
+	}
+}
+
+func TestTokensThatWaitedForTheStoreOutliveAFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, passThrough)
+		sid := w.signIn(t)
+		failover := w.store.Copy()
+		advance(31 * time.Minute)
+		w.wantGet(t, as(sid), 200)
+		w.store.Break("Commit", errors.New("down"))
+		advance(31 * time.Minute)
+		w.wantGet(t, as(sid), 200)
+		failover()
+		w.store.Break("Commit", nil)
+		advance(10 * time.Second)
+		w.wantGet(t, as(sid), 200)
+		w.wantCounts(t, 1, 2, 0)
+		w.twin(t, nil).wantGet(t, as(sid), 200)
+		w.wantCounts(t, 1, 2, 0)
+	})
+}
+
+// The store had taken the tokens, but its answer was lost; others have renewed them
+// since. A logout would end what goes on with their successors.
+func TestTokensThatOthersHaveRenewedAreNotLoggedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(t, nil, t.TempDir(), nil)
+		p.wantGet(t, anyone, 200)
+		advance(31 * time.Minute)
+		p.way.lost.Store(true)
+		p.wantGet(t, anyone, 200)
+		p.way.down.Store(true)
+		other := newProcess(t, p, t.TempDir(), nil)
+		advance(25 * time.Minute)
+		other.wantGet(t, anyone, 200)
+		other.wantGet(t, anyone, 200)
+		advance(500 * time.Millisecond)
+		p.wantCounts(t, 1, 2, 0)
+		p.way.lost.Store(false)
+		p.way.down.Store(false)
+		p.wantGet(t, anyone, 200)
+		advance(time.Minute)
+		p.wantGet(t, anyone, 200)
+		p.wantCounts(t, 1, 2, 0)
+	})
+}
+
+// Whoever asks the store first once it is back must find the tokens there, and not
+// the ones before them, which are void.
+func TestTokensAreStoredAsSoonAsTheStoreIsBack(t *testing.T) {
+	for _, outage := range []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute} {
+		t.Run(outage.String(), inBubble(func(t *testing.T) {
+			w := newWorld(t, passThrough)
+			sids := []token.SID{w.signIn(t), w.signIn(t)}
+			advance(29 * time.Minute)
+			w.store.Break("Commit", errors.New("down"))
+			for _, sid := range sids {
+				w.wantGet(t, as(sid), 200)
+			}
+			advance(outage + 100*time.Millisecond)
+			w.store.Break("Commit", nil)
+			advance(time.Second)
+			other := w.twin(t, nil)
+			for _, sid := range sids {
+				other.wantGet(t, as(sid), 200)
+			}
+			w.wantCounts(t, 2, 2, 0)
+		}))
+	}
+}
+
+func TestTokensOfAJournalOutliveAFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		p := newProcess(t, nil, dir, nil)
+		p.wantGet(t, anyone, 200)
+		failover := p.store.Copy()
+		advance(31 * time.Minute)
+		p.wantGet(t, anyone, 200)
+		p.way.down.Store(true)
+		advance(31 * time.Minute)
+		p.wantGet(t, anyone, 200)
+		p.die()
+		failover()
+		next := newProcess(t, p, dir, nil)
+		next.wantReplay(t, "stored", 1)
+		next.wantGet(t, anyone, 200)
+		next.wantCounts(t, 1, 2, 0)
+	})
+}
