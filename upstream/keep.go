@@ -35,6 +35,9 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 		b.crew.run(func() { b.offer(h) })
 		return t, nil
 	}
+	if ans.State == Gone { // nobody is to present the tokens that these have voided
+		b.release(Release{Ref: h.ref, Holder: n.holder, Version: n.rec.Version, Outcome: Died})
+	}
 	return b.kept(h, stored, ans)
 }
 
@@ -75,9 +78,9 @@ func (b *Backend) commit(c Commit) (Answer, error) {
 }
 
 // kept acts on the answer to a commit of t. Tokens that lost to others, or whose
-// session is gone, are logged out again. Where a later version is stored they may
-// have won, if the answer to an earlier try was lost, and been renewed since: a
-// logout could end the session that goes on with their successors.
+// session is gone, are logged out again. Not so where a later version is stored:
+// they may have won, if the answer to an earlier try was lost, and been renewed
+// since, so that a logout could end what goes on with their successors.
 func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 	if ans.State == Done {
 		b.adopt(h, t)
@@ -87,11 +90,11 @@ func (b *Backend) kept(h *held, t *tokens, ans Answer) (*tokens, error) {
 		}
 		return t, nil
 	}
-	pinned := h.pinned.Load() && ans.State != Stale // else it is pinned to the others
-	if ans.State != Stale || ans.Record.Version == t.version {
+	pinned := h.pinned.Load() && ans.State == Gone // else it is pinned to the others
+	if ans.State == Gone || ans.State == Stale && ans.Record.Version == t.version {
 		b.crew.run(func() { b.discard(t, pinned) })
 	}
-	if ans.State == Stale {
+	if ans.State == Stale || ans.State == Fresh {
 		other, err := b.names.open(h.ref, ans.Record)
 		if err != nil {
 			return nil, unavailable(msgBusy, err, 0)

@@ -138,7 +138,7 @@ func (r *Replayer) offer(b *Backend, n note) (outcome string, err error) {
 		b.tell(Notice{Ref: c.Ref, Version: t.version})
 		b.log.Info("tokens of the journal are stored", "version", t.version)
 		return "stored", nil
-	case ans.State == Stale && ans.Record.Version > c.Record.Version:
+	case ans.State == Fresh, ans.State == Stale && ans.Record.Version > c.Record.Version:
 		// They may have been stored and renewed since. To log them out could end the
 		// session that goes on with their successors.
 		b.log.Info("tokens of the journal were overtaken", "version", c.Record.Version, "stored", ans.Record.Version)

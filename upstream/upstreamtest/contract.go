@@ -1,6 +1,7 @@
 package upstreamtest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Fixture) {
 		{"OneLeads", oneLeads},
 		{"LeaseRunsOut", leaseRunsOut},
 		{"LateCommitCounts", lateCommitCounts},
+		{"LateRepeatIsKnown", lateRepeatIsKnown},
 		{"RenewNeedsTheLease", renewNeedsTheLease},
 		{"CallOutlivesItsLease", callOutlivesItsLease},
 		{"CallEnds", callEnds},
@@ -205,6 +207,21 @@ func leaseRunsOut(t *testing.T, f Fixture) {
 	wantState(t, "claim after the lease", acquire(t, f, account, "other", 0), upstream.Lead)
 	release(t, f, upstream.Release{Ref: account, Holder: "h", BackOff: long})
 	wantState(t, "claim after a release by who lost the lease", acquire(t, f, account, "other", 0), upstream.Lead)
+}
+
+func lateRepeatIsKnown(t *testing.T, f Fixture) {
+	for v := uint64(1); v <= 4; v++ {
+		wantState(t, "Commit", commit(t, f, account, fmt.Sprint("attempt", v), v), upstream.Done)
+	}
+	for v := uint64(1); v <= 3; v++ {
+		a := commit(t, f, account, fmt.Sprint("attempt", v), v)
+		wantState(t, "Commit repeated after others", a, upstream.Fresh)
+		if a.Record.Version != 4 || a.Record.Access == "" {
+			t.Errorf("Fresh with %+v; want the tokens of version 4", a.Record)
+		}
+	}
+	wantState(t, "the last Commit repeated", commit(t, f, account, "attempt4", 4), upstream.Done)
+	wantState(t, "another's Commit", commit(t, f, account, "stranger", 3), upstream.Stale)
 }
 
 func lateCommitCounts(t *testing.T, f Fixture) {
@@ -383,7 +400,13 @@ func endedTakesNoCommit(t *testing.T, f Fixture) {
 	r := ownedBy(sid)
 	commit(t, f, r, "a", 1)
 	acquire(t, f, r, "h", 1)
-	end(t, f, upstream.Farewell{Ref: r, Holder: "e"})
+	a := end(t, f, upstream.Farewell{Ref: r, Holder: "e"})
+	wantState(t, "End during a renewal", a, upstream.Wait)
+	if a.Wait <= 0 || a.Wait > short {
+		t.Errorf("Wait = %v; want what is left of the lease of %v", a.Wait, short)
+	}
+	f.Advance(2 * short)
+	wantState(t, "End after the lease", end(t, f, upstream.Farewell{Ref: r, Holder: "e"}), upstream.Done)
 	wantState(t, "Commit of a renewal that was under way", commit(t, f, r, "h", 2), upstream.Gone)
 	wantState(t, "claim", acquire(t, f, r, "h2", 0), upstream.Dead)
 }

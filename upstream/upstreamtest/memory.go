@@ -37,7 +37,7 @@ type kept struct {
 	rec        upstream.Record
 	expires    time.Time
 	commits    []string // attempts that were taken, the newest first
-	state      string // "", "dead", "ended"
+	state      string   // "", "dead", "ended"
 	holder     string
 	lease      time.Time
 	call       time.Time // when the holder's call has ended at the latest

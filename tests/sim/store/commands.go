@@ -24,7 +24,7 @@ var table = map[string]command{
 	"EVAL": {2, eval}, "EVALSHA": {2, evalsha}, "SCRIPT": {2, script},
 	"GET": {1, get}, "SET": {2, set}, "SETNX": {2, setnx}, "DEL": {1, del}, "EXISTS": {1, exists}, "SCAN": {1, scan},
 	"PEXPIRE": {2, pexpire}, "PEXPIREAT": {2, pexpireat}, "PTTL": {1, pttl},
-	"HGET": {2, hget}, "HMGET": {2, hmget}, "HGETALL": {1, hgetall}, "HSET": {3, hset}, "HDEL": {2, hdel}, "HINCRBY": {3, hincrby},
+	"HGET": {2, hget}, "HMGET": {2, hmget}, "HGETALL": {1, hgetall}, "HSET": {3, hset}, "HSETNX": {3, hsetnx}, "HDEL": {2, hdel}, "HINCRBY": {3, hincrby},
 	"LINDEX": {2, lindex}, "LRANGE": {3, lrange}, "LPUSH": {2, lpush}, "LTRIM": {3, ltrim},
 	"ZADD": {3, zadd}, "ZREM": {2, zrem}, "ZSCORE": {2, zscore}, "ZMSCORE": {2, zmscore}, "ZCARD": {1, zcard},
 	"ZRANGE": {3, zrange}, "ZREVRANGE": {3, zrevrange}, "ZRANGEBYSCORE": {3, zrangebyscore}, "ZRANGEBYLEX": {3, zrangebylex},

@@ -82,6 +82,17 @@ func hdel(s *Store, _ *Conn, args []string) any {
 	return int64(before - len(v.hash))
 }
 
+func hsetnx(s *Store, c *Conn, args []string) any {
+	v, err := s.make(args[0], aHash)
+	switch {
+	case err != nil:
+		return orFailure(err)
+	case slices.ContainsFunc(v.hash, func(f field) bool { return f.name == args[1] }):
+		return int64(0)
+	}
+	return hset(s, c, args)
+}
+
 func hincrby(s *Store, c *Conn, args []string) any {
 	old, _ := hget(s, c, args[:2]).(string)
 	n := integer(args[2])
