@@ -114,7 +114,8 @@ func (b *Backends) Release(ctx context.Context, r upstream.Release) error {
 // End implements upstream.Store.
 func (b *Backends) End(ctx context.Context, f upstream.Farewell) (upstream.Answer, error) {
 	keys, _ := backendKeys(f.Ref)
-	return b.ask(ctx, "backend_end", backendEnd, keys, f.Holder, millis(f.Lease), flag(f.IfGone), millis(upstream.KeepEnded), millis(upstream.MaxLease))
+	return b.ask(ctx, "backend_end", backendEnd, keys, f.Holder, millis(f.Lease), flag(f.IfGone), millis(upstream.KeepEnded),
+		millis(upstream.MaxLease), millis(upstream.MaxBackOff))
 }
 
 // Pin implements upstream.Pins.

@@ -1,6 +1,7 @@
 -- Takes the tokens of a backend session, once, for logging them out.
 -- KEYS  backend session [, the client session that owns it]
--- ARGV  holder, lease ms, only if the session is gone (1, 0), ms kept beside the session, longest believed lease ms
+-- ARGV  holder, lease ms, only if the session is gone (1, 0), ms kept beside the session, longest believed lease ms,
+--       longest believed call ms
 -- Gives as backend_acquire.lua: done with the tokens, dead, wait, or alive with the tokens and how long the
 -- session lives
 local t = redis.call('TIME')
@@ -33,12 +34,15 @@ if ARGV[3] == '1' then
     return answer('alive', ends - now)
   end
 end
--- Tokens that are being renewed are not presented by anybody else.
-local lease = redis.call('HMGET', KEYS[1], 'holder', 'lease')
-if lease[1] then
-  local till = tonumber(lease[2] or '0')
-  if till > now and till <= now + tonumber(ARGV[5]) then return bare('wait', till - now) end
+-- Tokens that are being renewed, or may be, are not presented by anybody else: see backend_acquire.lua.
+local lease = redis.call('HMGET', KEYS[1], 'holder', 'lease', 'call', 'doubt')
+local till = 0
+for i = 2, 4 do
+  local at, most = tonumber(lease[i] or '0'), now + tonumber(ARGV[6])
+  if i == 2 then most = now + tonumber(ARGV[5]) end
+  if (lease[1] or i == 4) and at > now and at <= most then till = math.max(till, at) end
 end
+if till > 0 then return bare('wait', till - now) end
 if f[6] and f[6] ~= ARGV[1] and n(7) > now and n(7) <= now + tonumber(ARGV[2]) then
   return bare('wait', n(7) - now)
 end

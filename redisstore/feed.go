@@ -93,11 +93,16 @@ func (f *Feed) notify(w wire) {
 	if err != nil {
 		return // another release's
 	}
+	f.spread(upstream.Notice{Ref: upstream.Ref{Owner: w.SID, Backend: w.Reason}, Version: version})
+}
+
+// spread calls all who hear.
+func (f *Feed) spread(n upstream.Notice) {
 	f.mu.Lock()
 	ears := f.ears
 	f.mu.Unlock()
 	for _, on := range ears {
-		on(upstream.Notice{Ref: upstream.Ref{Owner: w.SID, Backend: w.Reason}, Version: version})
+		on(n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gatehouse-gateway/gatehouse/session"
+	"github.com/gatehouse-gateway/gatehouse/upstream"
 )
 
 // watchEvery is how often the servers are asked who they are: the library
@@ -35,6 +36,7 @@ func (r *reader) watch(ctx context.Context) {
 			now = now.keeping(known)
 			if known != nil && now.brings(known) {
 				r.f.c.log.WarnContext(ctx, "another Redis server answers, or one that was started anew: its last writes may be lost")
+				r.f.spread(upstream.Notice{Lost: true})
 				r.emit(ctx, session.Event{Kind: session.EventFailover})
 				r.anew.Store(true)
 			}

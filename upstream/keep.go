@@ -22,8 +22,8 @@ const (
 // by now, and stored as soon as it can.
 func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 	h := n.h
-	t.version = n.rec.Version + 1
-	c := &Commit{Ref: h.ref, Attempt: rand.Text(), Holder: n.holder, Record: b.names.seal(h.ref, t)}
+	t.version, t.attempt = n.rec.Version+1, rand.Text()
+	c := &Commit{Ref: h.ref, Attempt: t.attempt, Holder: n.holder, Record: b.names.seal(h.ref, t)}
 	c.Record.Pinned = h.pinned.Load() // the store knows better; the journal does not
 	stored, ans, err := b.put(*c, t)
 	if err != nil {
@@ -48,12 +48,16 @@ func (b *Backend) put(c Commit, t *tokens) (*tokens, Answer, error) {
 	for {
 		ans, err := b.commit(c)
 		if err != nil || !behind(ans, c) {
+			if err == nil {
+				t.stored.Store(time.Now().UnixNano())
+			}
 			return t, ans, err
 		}
 		b.log.Warn("the store lost tokens of this backend; those after them are stored anew", "stored", ans.Record.Version, "here", c.Record.Version)
 		t = t.as(ans.Record.Version + 1)
 		pinned := c.Record.Pinned
-		c.Attempt, c.Record = rand.Text(), b.names.seal(c.Ref, t)
+		t.attempt = rand.Text()
+		c.Attempt, c.Record = t.attempt, b.names.seal(c.Ref, t)
 		c.Record.Pinned = pinned
 	}
 }

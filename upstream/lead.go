@@ -67,7 +67,7 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	}
 	for {
 		news, by := h.news(), time.Now().Add(b.cfg.Limits.Call)
-		ans, err := b.cfg.Store.Acquire(ctx, c)
+		ans, err := b.ask(ctx, c)
 		if err != nil {
 			return nil, unavailable(msgStore, err, 0)
 		}
@@ -101,6 +101,20 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 			return nil, report(dead, nil, 0)
 		}
 	}
+}
+
+// ask makes a claim. After the store may have lost its last writes it only looks for
+// a while, and what it might lead is in doubt.
+func (b *Backend) ask(ctx context.Context, c Claim) (Answer, error) {
+	wait := b.unsettled()
+	if wait > 0 {
+		c.Lease = 0
+	}
+	ans, err := b.cfg.Store.Acquire(ctx, c)
+	if err == nil && wait > 0 && ans.State == Dead {
+		ans = Answer{State: Doubt, Wait: wait}
+	}
+	return ans, err
 }
 
 // errDoubt says why nothing is tried although nobody holds the lease.

@@ -427,3 +427,54 @@ func TestRenewalDoesNotWaitForTheRequestThatWaitsForIt(t *testing.T) {
 		}
 	})
 }
+
+func (b *bus) lose() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, on := range b.ears {
+		on(upstream.Notice{Lost: true})
+	}
+}
+
+func TestCommitThatAFailoverLostIsOfferedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *upstream.Config) { c.Notices, c.Account = &bus{}, nil })
+		other := w.twin(t, nil)
+		sid := w.signIn(t)
+		other.wantGet(t, as(sid), 200)
+		w.config.Notices.(*bus).mute(true)
+		failover := w.store.Copy()
+		advance(31 * time.Minute)
+		w.wantGet(t, as(sid), 200)
+		failover()
+		w.config.Notices.(*bus).mute(false)
+		w.config.Notices.(*bus).lose()
+		synctest.Wait()
+		other.wantGet(t, as(sid), 200)
+		w.wantGet(t, as(sid), 200)
+		w.wantCounts(t, 1, 1, 0)
+	})
+}
+
+func TestLeaseThatAFailoverLostIsNotTakenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *upstream.Config) { c.Notices, c.Account = &bus{}, nil })
+		sid := w.signIn(t)
+		slow := w.twin(t, late(0, 2*time.Second))
+		advance(31 * time.Minute)
+		failover := w.store.Copy()
+		done := make(chan error, 1)
+		go func() {
+			_, err := slow.get(t, as(sid))
+			done <- err
+		}()
+		advance(time.Second)
+		failover()
+		w.config.Notices.(*bus).lose()
+		w.wantGet(t, as(sid), 200)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.wantCounts(t, 1, 1, 0)
+	})
+}

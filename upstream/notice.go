@@ -26,6 +26,11 @@ func (b *Backend) tell(n Notice) {
 // heard takes a notice: who waits for tokens looks at once, and older tokens in
 // memory make room for the new ones.
 func (b *Backend) heard(n Notice) {
+	if n.Lost {
+		b.shaken.Store(time.Now().Add(b.cfg.Limits.Lease / 2).UnixNano())
+		b.crew.run(b.offerAgain)
+		return
+	}
 	h := b.find(n.Ref)
 	if h == nil {
 		return
@@ -72,6 +77,54 @@ func (b *Backend) look(h *held, t *tokens) {
 	}
 	h.pinned.Store(ans.Record.Pinned)
 	b.tellExpiry(h, next)
+}
+
+// recently is for how long tokens that the store has taken are offered to it again
+// once it may have lost its last writes.
+const recently = time.Minute
+
+// offerAgain stores the last commits of this process again, where the store has lost
+// them. If somebody else has renewed the tokens before them meanwhile, that stays.
+func (b *Backend) offerAgain() {
+	for _, h := range b.all() {
+		t := h.cur.Load()
+		if t == nil || t.attempt == "" || time.Since(time.Unix(0, t.stored.Load())) > recently {
+			continue
+		}
+		b.offering <- struct{}{}
+		ans, err := b.commit(Commit{Ref: h.ref, Attempt: t.attempt, Record: b.names.seal(h.ref, t)})
+		<-b.offering
+		switch {
+		case err != nil:
+			b.log.Warn("whether the store has lost tokens is not known: it cannot be asked", "error", err)
+		case ans.State == Done:
+			b.tell(Notice{Ref: h.ref, Version: t.version})
+		}
+	}
+}
+
+// all returns all that this process holds.
+func (b *Backend) all() []*held {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	list := make([]*held, 0, len(b.clients)+1)
+	if b.shared != nil {
+		list = append(list, b.shared)
+	}
+	for _, h := range b.clients {
+		list = append(list, h)
+	}
+	return list
+}
+
+// unsettled returns for how long a refresh token that is good once is not to be sent
+// yet: the store may have lost a lease, whose holder still renews it, or a commit,
+// whose maker is about to offer it again.
+func (b *Backend) unsettled() time.Duration {
+	if !b.strict() {
+		return 0
+	}
+	return max(0, time.Until(time.Unix(0, b.shaken.Load())))
 }
 
 // news returns a channel that the next notice closes.

@@ -92,7 +92,9 @@ func (b *Backend) open(sid token.SID, given token.Grant) (token.Identity, error)
 	b.answered(given.Factor)
 	t.version = 1
 	c := Commit{Ref: ref, Attempt: rand.Text(), Record: b.names.seal(ref, t), Opening: opening}
+	t.attempt = c.Attempt
 	ans, err := b.commit(c)
+	t.stored.Store(time.Now().UnixNano())
 	if err != nil || ans.State != Done {
 		b.crew.run(func() {
 			b.discard(t, false)

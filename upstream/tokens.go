@@ -20,6 +20,9 @@ type tokens struct {
 	dueAt   time.Time     // from here on a request waits for its renewal
 	expires time.Time
 
+	attempt string       // of this process's commit; empty: another process made it
+	stored  atomic.Int64 // Unix ns of that commit; 0: it is not stored yet
+
 	accepted atomic.Bool // the backend has taken it at least once, that we saw
 }
 

@@ -406,7 +406,13 @@ func endedTakesNoCommit(t *testing.T, f Fixture) {
 		t.Errorf("Wait = %v; want what is left of the lease of %v", a.Wait, short)
 	}
 	f.Advance(2 * short)
-	wantState(t, "End after the lease", end(t, f, upstream.Farewell{Ref: r, Holder: "e"}), upstream.Done)
+	c := calling("h2", true)
+	c.Ref, c.Call = r, 4*short
+	claimTwice(t, f, c)
+	f.Advance(2 * short)
+	wantState(t, "End while the call may be under way", end(t, f, upstream.Farewell{Ref: r, Holder: "e"}), upstream.Wait)
+	f.Advance(3 * short)
+	wantState(t, "End after the call", end(t, f, upstream.Farewell{Ref: r, Holder: "e"}), upstream.Done)
 	wantState(t, "Commit of a renewal that was under way", commit(t, f, r, "h", 2), upstream.Gone)
 	wantState(t, "claim", acquire(t, f, r, "h2", 0), upstream.Dead)
 }

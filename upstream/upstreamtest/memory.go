@@ -322,14 +322,28 @@ func (m *Memory) End(_ context.Context, f upstream.Farewell) (upstream.Answer, e
 	if k.out != "" && k.out != f.Holder && now.Before(k.outLease) {
 		return upstream.Answer{State: upstream.Wait, Wait: k.outLease.Sub(now)}, nil
 	}
-	if k.holder != "" && now.Before(k.lease) { // tokens that are being renewed
-		return upstream.Answer{State: upstream.Wait, Wait: k.lease.Sub(now)}, nil
+	if till := k.renewing(); now.Before(till) {
+		return upstream.Answer{State: upstream.Wait, Wait: till.Sub(now)}, nil
 	}
 	k.out, k.outLease = f.Holder, now.Add(f.Lease)
 	if owned {
 		k.state, k.gone = "ended", now.Add(upstream.KeepEnded)
 	}
 	return upstream.Answer{State: upstream.Done, Record: k.record(now)}, nil
+}
+
+// renewing returns until when the tokens may be being renewed.
+func (k *kept) renewing() time.Time {
+	till := k.doubt
+	if k.holder == "" {
+		return till
+	}
+	for _, t := range []time.Time{k.lease, k.call} {
+		if t.After(till) {
+			till = t
+		}
+	}
+	return till
 }
 
 // alive answers for an owner that lives, or is about to be opened.
