@@ -73,6 +73,7 @@ type gateway struct {
 	keeper   *session.Keeper
 	backends []*upstream.Backend
 	journal  *journal.Journal // nil: there is none
+	ring     *seal.Keyring
 	replayed func(context.Context, journal.Record) error
 	links    []*http.Transport // to the backends
 	declare  func()            // makes the names of the configuration known to metrics
@@ -88,7 +89,7 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{keeper: newKeeper(cfg, o, ring)}
+	g := &gateway{keeper: newKeeper(cfg, o, ring), ring: ring}
 	keys, err := g.keeper.Open(ctx)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ func (s *server) install(r reading) {
 		s.metrics.CertificateExpiry(r.cert.Leaf.NotAfter)
 	}
 	s.operate(r.cfg)
+	if s.lasting.journal != nil {
+		s.lasting.journal.Use(r.ring)
+	}
 	s.metrics.Active(r.sessions.Active)
 	s.metrics.Degraded(func() bool { return len(s.ready().Degraded) > 0 })
 	s.state.amiss.Store(nil)
