@@ -68,6 +68,7 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	for {
 		news, by := h.news(), time.Now().Add(b.cfg.Limits.Call)
 		ans, err := b.cfg.Store.Acquire(ctx, c)
+		b.outage.note(err)
 		if err != nil {
 			return nil, unavailable(msgStore, err, 0)
 		}
@@ -80,6 +81,9 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 			}
 			c.Seen = ans.Record.Version // unreadable: as good as none
 		case Lead:
+			if rest := b.outage.rest(); rest > 0 && b.strict() && pauseOr(ctx, news, rest) {
+				continue
+			}
 			return b.leading(&turn{h, c.Holder, ans.Record, by}, g)
 		case Doubt:
 			if t != nil && t.phase(time.Now()) != phaseOver {
