@@ -58,6 +58,9 @@ type outside struct {
 	journal   *journal.Journal // nil: there is none
 	// self is this process as other replicas see it.
 	self session.Replica
+	// beside says that another gateway of this process is at work, which speaks for
+	// it until this one joins.
+	beside bool
 	// transports stand in for the network towards backends of these names.
 	transports map[string]http.RoundTripper
 }
@@ -70,20 +73,23 @@ type gateway struct {
 	keeper   *session.Keeper
 	backends []*upstream.Backend
 	journal  *journal.Journal // nil: there is none
+	ring     *seal.Keyring
 	replayed func(context.Context, journal.Record) error
 	links    []*http.Transport // to the backends
 	declare  func()            // makes the names of the configuration known to metrics
+	// join has this gateway speak for the process.
+	join func(context.Context) error
 }
 
-// build makes the parts and puts them together. It asks the store for the
-// signing keys and the other replicas, so it fails while the store cannot be
-// asked.
+// build makes the parts and puts them together, and joins the other replicas
+// unless it is made beside a gateway at work. It asks the store for the signing keys
+// and the other replicas, so it fails while the store cannot be asked.
 func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error) {
 	ring, err := keyring(cfg, o.drawn)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{keeper: newKeeper(cfg, o, ring)}
+	g := &gateway{keeper: newKeeper(cfg, o, ring), ring: ring}
 	keys, err := g.keeper.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -121,8 +127,11 @@ func build(ctx context.Context, cfg *config.Config, o outside) (*gateway, error)
 		Edge: b.edge, Recorder: o.metrics, Log: o.log,
 	}
 	g.front = proxy.New(g.options)
-	if err := g.keeper.Join(ctx, lives(cfg, routes)); err != nil {
-		return nil, err
+	g.join = func(ctx context.Context) error { return g.keeper.Join(ctx, lives(cfg, routes)) }
+	if !o.beside {
+		if err := g.join(ctx); err != nil {
+			return nil, err
+		}
 	}
 	g.replay(o)
 	return g, nil

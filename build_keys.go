@@ -39,7 +39,7 @@ func keyring(cfg *config.Config, drawn *seal.Keyring) (*seal.Keyring, error) {
 func newKeeper(cfg *config.Config, o outside, ring *seal.Keyring) *session.Keeper {
 	return session.NewKeeper(session.KeeperOptions{
 		Keyring: ring, Store: o.stores.keys, Replicas: o.stores.replicas, Sealed: o.stores.sealed, Feed: o.stores.feed, Self: o.self,
-		Every: cfg.Keys.Heartbeat, PublishFor: cfg.Keys.PublishFor, KeepFor: cfg.Keys.KeepFor, Log: o.log,
+		Every: cfg.Keys.Heartbeat, PublishFor: cfg.Keys.PublishFor, KeepFor: cfg.Keys.KeepFor, Beside: o.beside, Log: o.log,
 	})
 }
 

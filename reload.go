@@ -137,20 +137,32 @@ func (r *reloader) prepare(ctx context.Context, cfg *config.Config) (next readin
 	if err = r.client.Ping(ctx); err != nil {
 		return next, unavailable{err}
 	}
-	g, err := r.build(ctx, cfg, next.users)
-	switch {
-	case err == nil:
-	case !errors.Is(err, session.ErrNoSigningKey) && r.client.Ping(ctx) != nil:
-		return next, unavailable{err}
-	default:
-		return next, err
+	if next.generation, err = r.bring(ctx, cfg, next.users); err == nil {
+		return next, nil
 	}
-	next.generation = r.begin(g)
-	if err = warm(ctx, g); err != nil {
-		next.end()
-		r.fleet.current.Load().declare()
+	r.fleet.current.Load().declare()
+	if !errors.Is(err, session.ErrNoSigningKey) && r.client.Ping(ctx) != nil {
+		err = unavailable{err}
 	}
 	return next, err
+}
+
+// bring makes a gateway beside the one at work and has it speak for the process
+// once it can take over: other replicas may use from then on what it knows.
+func (r *reloader) bring(ctx context.Context, cfg *config.Config, users *identity.Users) (*generation, error) {
+	g, err := r.build(ctx, cfg, users)
+	if err != nil {
+		return nil, err
+	}
+	one := r.begin(g)
+	if err = warm(ctx, g); err == nil {
+		err = g.join(ctx)
+	}
+	if err != nil {
+		one.end()
+		return nil, err
+	}
+	return one, nil
 }
 
 // warm waits until a gateway hears of the store's events.

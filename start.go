@@ -67,7 +67,7 @@ func (s *server) tryStart(ctx context.Context, users *identity.Users) (*gateway,
 func (s *server) build(ctx context.Context, cfg *config.Config, users *identity.Users) (*gateway, error) {
 	return build(ctx, cfg, outside{
 		stores: storesOf(s.client), users: users, directory: &s.swapped.directory, drawn: s.lasting.drawn, metrics: s.metrics, log: s.log,
-		journal: s.lasting.journal, self: s.lasting.self,
+		journal: s.lasting.journal, self: s.lasting.self, beside: s.fleet.current.Load() != nil,
 	})
 }
 
@@ -79,6 +79,9 @@ func (s *server) install(r reading) {
 		s.metrics.CertificateExpiry(r.cert.Leaf.NotAfter)
 	}
 	s.operate(r.cfg)
+	if s.lasting.journal != nil {
+		s.lasting.journal.Use(r.ring)
+	}
 	s.metrics.Active(r.sessions.Active)
 	s.metrics.Degraded(func() bool { return len(s.ready().Degraded) > 0 })
 	s.state.amiss.Store(nil)

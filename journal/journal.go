@@ -60,12 +60,12 @@ type Options struct {
 // Journal is the file of this process, and the way to those of processes that
 // are gone. It is safe for concurrent use.
 type Journal struct {
-	dir     string
-	keyring *seal.Keyring
-	rec     Recorder
-	log     *slog.Logger
+	dir string
+	rec Recorder
+	log *slog.Logger
 
 	mu       sync.Mutex
+	keyring  *seal.Keyring      // guarded by mu
 	last     uint64             // guarded by mu: the slot given out last
 	slots    map[uint64]*record // guarded by mu: nil while nothing is written
 	written  int                // guarded by mu: how many are not nil
@@ -245,6 +245,28 @@ func (j *Journal) mend() {
 	case err != nil && was == nil:
 		j.log.Error("the journal cannot be written: tokens of backends are kept in memory only until the store has them", "folder", j.dir, "error", err)
 	}
+}
+
+// Use has records sealed under another keyring from now on, those that are open
+// too: the secrets they were sealed under so far may be given up.
+func (j *Journal) Use(k *seal.Keyring) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	same := j.keyring.Using() == k.Using()
+	j.keyring = k
+	if same || j.written == 0 {
+		return
+	}
+	if err := j.renew(); err != nil {
+		j.log.Error("open records of the journal stay under the secret they are sealed under", "error", err)
+	}
+}
+
+// ring returns the keyring in use.
+func (j *Journal) ring() *seal.Keyring {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.keyring
 }
 
 // Trouble says why records are not kept, and what to do; empty if they are.

@@ -355,6 +355,22 @@ func TestRecordsUnderAnUnknownSecretStay(t *testing.T) {
 	wantReplayed(t, next, "old")
 }
 
+// A secret that is given up while the process runs is not needed after it either.
+func TestRecordsFollowTheSecretInUse(t *testing.T) {
+	dir := t.TempDir()
+	dying, _ := open(t, dir, ring(t, "a"))
+	write(t, dying, "open since before")
+	dying.Use(ring(t, "b", "a"))
+	write(t, dying, "later")
+	dying.Use(ring(t, "b"))
+	crash(dying)
+	next, n := open(t, dir, ring(t, "b"))
+	wantReplayed(t, next, "open since before", "later")
+	if len(n.skipped) > 0 {
+		t.Errorf("skipped: %v; want none", n.skipped)
+	}
+}
+
 func TestNothingReadableIsInTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	j, _ := open(t, dir, ring(t, "a"))

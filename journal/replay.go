@@ -90,7 +90,8 @@ func (j *Journal) adopt(ctx context.Context, path string, replay func(context.Co
 	case !stands(f, path):
 		return 0, nil // it was replayed between the opening and the lock
 	}
-	c, err := parse(f, j.keyring, l.id)
+	ring := j.ring()
+	c, err := parse(f, ring, l.id)
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +103,7 @@ func (j *Journal) adopt(ctx context.Context, path string, replay func(context.Co
 			left++
 			continue
 		}
-		l.mark(j.keyring, r.slot)
+		l.mark(ring, r.slot)
 	}
 	j.report(path, c)
 	if left+c.foreign == 0 {

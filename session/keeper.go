@@ -36,7 +36,10 @@ type KeeperOptions struct {
 	// KeepFor is how long a retired one still verifies; 0: as long as the longest
 	// token that it signs, and at least an hour.
 	KeepFor time.Duration
-	Log     *slog.Logger // nil: nothing is logged
+	// Beside says that another Keeper speaks for the same replica until this one
+	// joins, so that this one only listens until then.
+	Beside bool
+	Log    *slog.Logger // nil: nothing is logged
 }
 
 // Keeper has this replica use the same keys as the others: it tells them which
@@ -214,7 +217,7 @@ func (k *Keeper) beat(ctx context.Context) error {
 	}
 	for range beatTries {
 		said := k.self()
-		roster, err := k.o.Replicas.Beat(ctx, said, missedBeats*k.o.Every)
+		roster, err := k.say(ctx, said)
 		if err != nil {
 			return fmt.Errorf("session: heartbeat: %w", err)
 		}
@@ -230,6 +233,15 @@ func (k *Keeper) beat(ctx context.Context) error {
 		k.o.Log.InfoContext(ctx, "new values are made with another secret of GATEHOUSE_SECRET", "secret", k.want, "former", from)
 	}
 	return nil
+}
+
+// say makes one beat, or only asks who is alive while another speaks for this
+// replica. The caller holds mu.
+func (k *Keeper) say(ctx context.Context, said Replica) (Roster, error) {
+	if k.o.Beside && !k.joined {
+		return k.o.Replicas.Leave(ctx, "")
+	}
+	return k.o.Replicas.Beat(ctx, said, missedBeats*k.o.Every)
 }
 
 // self is what this replica says of itself now.

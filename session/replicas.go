@@ -39,7 +39,8 @@ type Replicas interface {
 	// Beat notes that r is alive for so long from now, and, if it serves, which
 	// secrets it knows and which one it uses. It returns who is alive after that.
 	Beat(ctx context.Context, r Replica, life time.Duration) (Roster, error)
-	// Leave notes that a replica is gone, and returns who is alive after that.
+	// Leave notes that a replica is gone, and returns who is alive after that. An
+	// empty id is nobody's.
 	Leave(ctx context.Context, id string) (Roster, error)
 	// Secrets returns every secret that a serving replica ever knew, by fingerprint.
 	Secrets(ctx context.Context) ([]SecretUse, error)

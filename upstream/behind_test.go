@@ -131,3 +131,30 @@ func TestTokensOfAJournalOutliveAFailover(t *testing.T) {
 		next.wantCounts(t, 1, 2, 0)
 	})
 }
+
+// Another gateway that finds the store back before the new tokens are there leaves
+// them a moment to come.
+func TestARenewalAfterAnOutageLetsOthersStoreWhatTheyHave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, passThrough)
+		sid := w.signIn(t)
+		advance(29 * time.Minute)
+		down := errors.New("down")
+		w.store.Break("Commit", down)
+		w.wantGet(t, as(sid), 200)
+		synctest.Wait()
+		w.store.Break("Acquire", down)
+		advance(time.Minute + 300*time.Millisecond)
+		other := w.twin(t, nil)
+		other.wantKind(t, as(sid), token.Unavailable)
+		advance(200 * time.Millisecond)
+		w.store.Break("Acquire", nil)
+		w.store.Break("Commit", nil)
+		began := time.Now()
+		other.wantGet(t, as(sid), 200)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("a request just after an outage took %v; want 2s at most", took)
+		}
+		w.wantCounts(t, 1, 1, 0)
+	})
+}

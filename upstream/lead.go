@@ -80,6 +80,9 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 			}
 			c.Seen = ans.Record.Version // unreadable: as good as none
 		case Lead:
+			if rest := b.unsettled(); rest > 0 && pauseOr(ctx, news, rest) {
+				continue
+			}
 			return b.leading(&turn{h, c.Holder, ans.Record, by}, g)
 		case Doubt:
 			if t != nil && t.phase(time.Now()) != phaseOver {
@@ -103,14 +106,15 @@ func (b *Backend) lead(h *held, t *tokens, g *token.Grant) (*tokens, error) {
 	}
 }
 
-// ask makes a claim. After the store may have lost its last writes it only looks for
-// a while, and what it might lead is in doubt.
+// ask makes a claim. After an outage of the store, or when it may have lost its last
+// writes, it only looks for a while, and what it might lead is in doubt.
 func (b *Backend) ask(ctx context.Context, c Claim) (Answer, error) {
 	wait := b.unsettled()
 	if wait > 0 {
 		c.Lease = 0
 	}
 	ans, err := b.cfg.Store.Acquire(ctx, c)
+	b.outage.note(err)
 	if err == nil && wait > 0 && ans.State == Dead {
 		ans = Answer{State: Doubt, Wait: wait}
 	}

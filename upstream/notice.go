@@ -118,13 +118,13 @@ func (b *Backend) all() []*held {
 }
 
 // unsettled returns for how long a refresh token that is good once is not to be sent
-// yet: the store may have lost a lease, whose holder still renews it, or a commit,
-// whose maker is about to offer it again.
+// yet: the store may have lost a lease, whose holder still renews it, or lack a
+// commit, whose maker is about to offer it.
 func (b *Backend) unsettled() time.Duration {
 	if !b.strict() {
 		return 0
 	}
-	return max(0, time.Until(time.Unix(0, b.shaken.Load())))
+	return max(0, time.Until(time.Unix(0, b.shaken.Load())), b.outage.rest())
 }
 
 // news returns a channel that the next notice closes.

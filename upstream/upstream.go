@@ -146,6 +146,7 @@ type Backend struct {
 	coded   atomic.Int64 // the last time step whose code was sent
 	version atomic.Int32 // which of the dialect's versions the backend took last
 	shaken  atomic.Int64 // Unix ns until which the store may lack what others know
+	outage  outage       // of the store
 	blind   atomic.Int64 // Unix ns until which the store is not asked for sessions' own
 
 	mu      sync.RWMutex

@@ -122,7 +122,7 @@ func testReplicaLeaves(t *testing.T, s Subject) {
 	for _, c := range []struct {
 		id   string
 		left int
-	}{{"aa", 1}, {"aa", 1}, {"cc", 1}, {"bb", 0}} {
+	}{{"", 2}, {"aa", 1}, {"aa", 1}, {"cc", 1}, {"bb", 0}} {
 		roster, err := s.Replicas.Leave(t.Context(), c.id)
 		if err != nil || len(roster.Alive) != c.left {
 			t.Errorf("Leave(%s) = %+v, %v; want %d left", c.id, roster.Alive, err, c.left)
