@@ -151,16 +151,34 @@ func (b *Backend) keepLease(n *turn, done <-chan struct{}) {
 	tick := time.NewTicker(c.Lease / 3)
 	defer tick.Stop()
 	for {
+		news := n.h.news()
 		select {
 		case <-done:
 			return
 		case <-tick.C:
+		case <-news:
+			if b.unsettled() > 0 { // the lease itself may be lost
+				b.reclaim(b.claim(n.h, n.holder, n.rec.Version))
+				continue
+			}
 		}
 		ctx, cancel := detached(c.Lease / 3)
 		if _, err := b.cfg.Store.Acquire(ctx, c); err != nil {
 			b.log.Warn("a lease is not renewed: the store cannot be asked", "error", err)
 		}
 		cancel()
+	}
+}
+
+// reclaim takes a lease again that the store may have lost, unless somebody else has
+// it by now. If its change is over meanwhile the claim comes to nothing: there is
+// another version, or a back off.
+func (b *Backend) reclaim(c Claim) {
+	ctx, cancel := detached(storeTimeout)
+	defer cancel()
+	c.Strict = false // the call that is in doubt is this one
+	if _, err := b.cfg.Store.Acquire(ctx, c); err != nil {
+		b.log.Warn("a lease may be lost: the store cannot be asked", "error", err)
 	}
 }
 

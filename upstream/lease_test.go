@@ -460,7 +460,7 @@ func TestLeaseThatAFailoverLostIsNotTakenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *upstream.Config) { c.Notices, c.Account = &bus{}, nil })
 		sid := w.signIn(t)
-		slow := w.twin(t, late(0, 2*time.Second))
+		slow := w.twin(t, late(0, 8*time.Second))
 		advance(31 * time.Minute)
 		failover := w.store.Copy()
 		done := make(chan error, 1)

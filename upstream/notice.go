@@ -28,6 +28,9 @@ func (b *Backend) tell(n Notice) {
 func (b *Backend) heard(n Notice) {
 	if n.Lost {
 		b.shaken.Store(time.Now().Add(b.cfg.Limits.Lease / 2).UnixNano())
+		for _, h := range b.all() {
+			h.ring()
+		}
 		b.crew.run(b.offerAgain)
 		return
 	}
