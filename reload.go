@@ -92,6 +92,8 @@ func (r *reloader) reload(ctx context.Context) bool {
 	}
 	next, err := r.prepare(ctx, cfg)
 	switch {
+	case ctx.Err() != nil && err == nil:
+		next.end() // its heartbeats would outlive the one at work
 	case ctx.Err() != nil:
 	case err != nil:
 		r.again = true

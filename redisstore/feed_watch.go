@@ -15,7 +15,7 @@ import (
 
 // watchEvery is how often the servers are asked who they are: the library
 // connects anew without a word, also to another server.
-const watchEvery = time.Second
+const watchEvery = 300 * time.Millisecond
 
 // runs are the run ids of the servers that take changes, by address. A server
 // draws one at its start.

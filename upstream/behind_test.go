@@ -1,13 +1,16 @@
 package upstream_test
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 	"github.com/gatehouse-gateway/gatehouse/upstream"
+	"github.com/gatehouse-gateway/gatehouse/upstream/upstreamtest"
 )
 
 // A failover to a copy that lacks the last commit leaves the store with a refresh
@@ -157,4 +160,39 @@ func TestARenewalAfterAnOutageLetsOthersStoreWhatTheyHave(t *testing.T) {
 		}
 		w.wantCounts(t, 1, 1, 0)
 	})
+}
+
+// slowCommits is a store that takes its time to answer a commit.
+type slowCommits struct{ *upstreamtest.Memory }
+
+func (s slowCommits) Commit(ctx context.Context, c upstream.Commit) (upstream.Answer, error) {
+	a, err := s.Memory.Commit(ctx, c)
+	time.Sleep(300 * time.Millisecond)
+	return a, err
+}
+
+func TestTokensThatAreOfferedTwiceAtOnceAreNotLoggedOut(t *testing.T) {
+	for offset := range 14 {
+		t.Run(strconv.Itoa(offset), inBubble(func(t *testing.T) {
+			w := newWorld(t, func(c *upstream.Config) {
+				passThrough(c)
+				c.Store = slowCommits{c.Store.(*upstreamtest.Memory)}
+			})
+			sid := w.signIn(t)
+			failover := w.store.Copy()
+			for range 2 {
+				advance(31 * time.Minute)
+				w.wantGet(t, as(sid), 200)
+				w.store.Break("Commit", errors.New("down"))
+			}
+			advance(25*time.Minute + time.Duration(offset)*100*time.Millisecond)
+			failover()
+			w.store.Break("Commit", nil)
+			w.wantGet(t, as(sid), 200) // has it renewed, for which it is stored before: beside the offer
+			advance(time.Minute)
+			w.wantGet(t, as(sid), 200)
+			w.twin(t, nil).wantGet(t, as(sid), 200)
+			w.wantCounts(t, 1, 3, 0)
+		}))
+	}
 }

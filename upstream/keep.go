@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
@@ -45,7 +46,7 @@ func (b *Backend) keep(n *turn, t *tokens) (*tokens, error) {
 // a failover say, has tokens that came before t. It returns t under the version
 // that it was stored with.
 func (b *Backend) put(c Commit, t *tokens) (*tokens, Answer, error) {
-	for {
+	for first := c.Attempt; ; {
 		ans, err := b.commit(c)
 		if err != nil || !behind(ans, c) {
 			if err == nil {
@@ -56,7 +57,7 @@ func (b *Backend) put(c Commit, t *tokens) (*tokens, Answer, error) {
 		b.log.Warn("the store lost tokens of this backend; those after them are stored anew", "stored", ans.Record.Version, "here", c.Record.Version)
 		t = t.as(ans.Record.Version + 1)
 		pinned := c.Record.Pinned
-		t.attempt = rand.Text()
+		t.attempt = fmt.Sprint(first, ".", t.version) // the same for all who do this at once
 		c.Attempt, c.Record = t.attempt, b.names.seal(c.Ref, t)
 		c.Record.Pinned = pinned
 	}
