@@ -180,7 +180,7 @@ type Tokens struct {
 	// ParseAccess reads it back. A self-proving token (a JWT) is verified here
 	// and core is nil; for an opaque one only the core is returned, which the
 	// caller must verify. Failures are *token.Error of kind InvalidAccess, or
-	// ExpiredAccess, with which the Access is returned too. It asks nobody.
+	// ExpiredAccess, with which the Access is returned too, if it is one. It asks nobody.
 	ParseAccess func(k Keys, text token.Secret) (token.Access, *token.Core, error)
 	// MintRefresh gives a core the vendor's shape. It and ParseRefresh are nil
 	// where the vendor has no refresh tokens.

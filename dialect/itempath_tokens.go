@@ -88,6 +88,8 @@ func itpParseAccess(k Keys, text token.Secret) (token.Access, *token.Core, error
 	switch {
 	case err != nil:
 		return token.Access{}, nil, token.Fail(token.InvalidAccess, itpComplaint(text, err), err)
+	case itpExpired(a) && kind != itpAccess:
+		return token.Access{}, nil, token.Fail(token.ExpiredAccess, itpExpiredToken, nil)
 	case itpExpired(a):
 		return a, nil, token.Fail(token.ExpiredAccess, itpExpiredToken, nil)
 	case kind != itpAccess:

@@ -206,6 +206,7 @@ func TestItemPathSaysWhatIsWrongWithAToken(t *testing.T) {
 			{"exp past the year 9999", itpSigned(k, itpHeader, strings.Replace(claims, fmt.Sprintf(`"exp":%d`, now+900), `"exp":253402300800`, 1)), signature},
 			{"exp before iat", itpSigned(k, itpHeader, strings.Replace(claims, fmt.Sprintf(`"exp":%d`, now+900), `"exp":5`, 1)), signature},
 			{"exp an exponent", itpSigned(k, itpHeader, strings.Replace(claims, fmt.Sprintf(`"exp":%d`, now+900), `"exp":9e9`, 1)), signature},
+			{"iat in the future", itpSigned(k, itpHeader, strings.ReplaceAll(claims, fmt.Sprint(now), fmt.Sprint(now+24*3600+1))), signature},
 		} {
 			access, refresh := itpVerdict(t, c.text)
 			if access != "invalid_access: "+c.want || refresh != "invalid_refresh: "+c.want {

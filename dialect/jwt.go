@@ -13,6 +13,10 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
 
+// iatLeeway is how far the clock of the store, which tokens go by, may be ahead of
+// this machine's.
+const iatLeeway = 24 * time.Hour
+
 // maxJWT is the longest JWT made or read, in bytes. Longer ones cost nothing.
 const maxJWT = 8 << 10
 
@@ -151,9 +155,8 @@ func readJWTHeader(part string) (kid string, err error) {
 }
 
 // jwtTimes reads iat and exp, whole seconds, and refuses what no token of ours
-// says: times out of range, an end not after the beginning. They are of the store's
-// clock, so whether exp has passed is the caller's question, and a beginning ahead
-// of this machine's clock is no fault of the token.
+// says: times out of range, an end not after the beginning, a beginning further
+// ahead than iatLeeway. Whether exp has passed is the caller's question.
 func jwtTimes(claims object) (issued, expires time.Time, err error) {
 	if issued, err = jwtIssued(claims); err != nil {
 		return issued, expires, err
@@ -177,5 +180,8 @@ func jwtIssued(claims object) (issued time.Time, err error) {
 	case iat < 1 || iat > maxTime:
 		return issued, errors.New("jwt: iat is out of range")
 	}
-	return time.Unix(iat, 0), nil
+	if issued = time.Unix(iat, 0); time.Until(issued) > iatLeeway {
+		return issued, errors.New("jwt: iat is in the future")
+	}
+	return issued, nil
 }

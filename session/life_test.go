@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -467,5 +468,50 @@ func TestOpaqueTokenObeysTheRouteItIsShownOn(t *testing.T) {
 		_, err = w.m.Check(w.Context(), []*session.Issuer{&newer}, set.Access)
 		w.refused(err, token.InvalidAccess)
 		w.alive(set.Access)
+	})
+}
+
+// A replica whose clock is wrong, or the store's is: what the store wrote says by
+// its clock when it ends.
+func TestLivesAreJudgedByTheStoresClock(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		aside          time.Duration // how far this clock is ahead of the store's
+		within, beyond time.Duration // of a token of an hour
+	}{
+		{"ahead", time.Hour, 119 * time.Minute, 121 * time.Minute},
+		{"behind", -30 * time.Minute, 29 * time.Minute, 31 * time.Minute},
+		{"hardly aside", 2 * time.Second, 59 * time.Minute, 61 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in(t, func(w *world) {
+				w.iss.AccessTTL = time.Hour
+				m := w.replica(func(o *session.Options) { o.Feed = skewed{o.Feed, c.aside} })
+				w.run(m)
+				set := w.login(session.KindLogin)
+				sleep(c.within)
+				if _, err := w.check(m, set.Access); err != nil {
+					w.Errorf("Check = %v; want a session", err)
+				}
+				sleep(c.beyond - c.within)
+				_, err := w.check(m, set.Access)
+				w.refused(err, token.ExpiredAccess)
+			})
+		})
+	}
+}
+
+// skewed is the feed of a store whose clock is behind.
+type skewed struct {
+	session.Feed
+	behind time.Duration
+}
+
+func (s skewed) Follow(ctx context.Context, on func(session.Event)) error {
+	return s.Feed.Follow(ctx, func(e session.Event) {
+		if e.Kind == session.EventAlive {
+			e.At = e.At.Add(-s.behind)
+		}
+		on(e)
 	})
 }

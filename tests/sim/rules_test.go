@@ -108,11 +108,7 @@ func (r *rules) after(c *store.Conn, args []string, reply any) {
 		r.committed(p, key, argv)
 	case op == "backend_commit" && first == "stale":
 		if r.versions(key).by[argv[2]].attempt == argv[0] {
-			open := "" // what is stored is the commit's own
-			if stored, _ := answer[1].(int64); strconv.FormatInt(stored, 10) != argv[2] {
-				open = openStale
-			}
-			r.w.violateAs(open, "%s is told that its commit of version %s of %s is stale, which had been taken", p.name, argv[2], key)
+			r.w.violate("%s is told that its commit of version %s of %s is stale, which had been taken", p.name, argv[2], key)
 		}
 	case op == "backend_end" && first == "done":
 		r.w.vendor.leaves(r.families[key])

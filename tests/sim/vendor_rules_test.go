@@ -45,9 +45,6 @@ func (v *vendor) twice(t *pair, before *presentation) (why, open string) {
 	if v.w.lostBetween(before.began.Add(-100*time.Millisecond), before.began) {
 		open = openLease
 	}
-	if t.family.leaving {
-		open = openLogout
-	}
 	switch {
 	case before.unused:
 		return "", ""

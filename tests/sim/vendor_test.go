@@ -290,7 +290,7 @@ func (v *vendor) use(c *call) *http.Response {
 		return refuse("API_EXPIRED_ACCESS_TOKEN")
 	case strings.HasSuffix(c.path, "/auth/logout"):
 		if t.next != nil && !t.family.leaving {
-			c.w.violateAs(openStale, "%s logs out %s of %s, which came after what it had committed", c.p.name, t.family.last.refresh, t.family.user)
+			c.w.violate("%s logs out %s of %s, which came after what it had committed", c.p.name, t.family.last.refresh, t.family.user)
 		}
 		t.family.ended, t.family.why = true, ""
 		c.w.note("backend: %s of %s logs out %s, by %s", c.p.name, c.mode, t.family.user, t.access)

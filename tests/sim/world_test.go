@@ -161,8 +161,6 @@ func (w *world) violated() bool {
 
 // Known gaps of the product. With -strict they are violations.
 const (
-	openStale  = "a commit repeated after others had followed was answered stale, and the backend session that it began was logged out"
-	openLogout = "to log out a session that was ended, its refresh token was presented beside a renewal under way"
 	openLease  = "a failover lost the lease, and another renewal began beside the one under way"
 	openCommit = "a failover lost a commit, and the old refresh token was presented although a replica still had the new one"
 )
