@@ -170,6 +170,8 @@ type reader struct {
 	events chan session.Event
 	anew   atomic.Bool // other servers answer: the stream is to be read from its end
 	pinged time.Time   // when one of its own pings was last read, or could first be
+	// aside is the server's clock less this one, as last asked; nil: not yet.
+	aside atomic.Pointer[time.Duration]
 }
 
 func (r *reader) emit(ctx context.Context, e session.Event) {
@@ -196,6 +198,10 @@ func (r *reader) ping(ctx context.Context) {
 		one, cancel := context.WithTimeout(ctx, pingEvery)
 		sent := strconv.FormatInt(time.Since(r.began).Microseconds(), 10)
 		_ = r.f.add(one, kindPing, wire{Kind: kindPing, SID: sent, Reason: r.id}) // its absence is the alarm
+		if t, err := r.f.c.rdb.Time(one).Result(); err == nil {
+			aside := time.Until(t)
+			r.aside.Store(&aside)
+		}
 		cancel()
 		if !pause(ctx, pingEvery) {
 			return
@@ -269,8 +275,9 @@ func (r *reader) start(ctx context.Context) string {
 	return entries[0].ID
 }
 
-// take turns a message of the stream into an event. Its id begins with the time
-// of the server.
+// take turns a message of the stream into an event. Its id begins with the time of
+// the server, but for one whose clock was set back: ids never go down. So a ping's
+// time is asked for apart.
 func (r *reader) take(ctx context.Context, m redis.XMessage) {
 	text := func(field string) string {
 		s, _ := m.Values[field].(string)
@@ -285,7 +292,11 @@ func (r *reader) take(ctx context.Context, m redis.XMessage) {
 		}
 		r.pinged = time.Now()
 		r.f.c.clock.Store(at)
-		r.emit(ctx, session.Event{Kind: session.EventAlive, At: time.UnixMilli(at)})
+		now := time.UnixMilli(at)
+		if aside := r.aside.Load(); aside != nil {
+			now = r.pinged.Add(*aside)
+		}
+		r.emit(ctx, session.Event{Kind: session.EventAlive, At: now})
 		if sent, err := strconv.ParseInt(w.SID, 10, 64); err == nil {
 			r.f.c.rec.FeedLag(time.Since(r.began) - time.Duration(sent)*time.Microsecond)
 		}

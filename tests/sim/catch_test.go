@@ -18,7 +18,7 @@ func (e *edit) apply(text string) string { return strings.Replace(text, e.from, 
 // edits each take one thing away that the rules are built on.
 var edits = []edit{
 	{"VersionCheck", "backend_commit", "if n(1) + 1 ~= tonumber(ARGV[3]) then", "if false then"},
-	{"AttemptOfCommit", "backend_commit", "if a == ARGV[1] then", "if false then"},
+	{"AttemptOfCommit", "backend_commit", "if a == ARGV[1] then", "if a == '' then"},
 	{"AttemptOfRotation", "session_rotate", "if a == attempt then", "if false then"},
 	{"LeaseRenewal", "backend_acquire", "'lease', ms(now + lease)", "'lease', mine and f[9] or ms(now + lease)"},
 	{"PersistBeforeUse", "backend_commit", "local exp = 0\n", "if true then return {'done', tonumber(ARGV[3]), '', '', 0, 0, 0, 0, 0} end\nlocal exp = 0\n"},
