@@ -20,13 +20,17 @@ const (
 	callLimit = 800 * time.Millisecond
 )
 
-var errLeftAlone = errors.New("session: the store failed five times in a row and is asked once a second")
+var (
+	errLeftAlone = errors.New("session: the store failed five times in a row and is asked once a second")
+	errQueued    = errors.New("session: the store failed for those who were first in the queue")
+)
 
 // breaker keeps a failing store from costing every request its timeout.
 type breaker struct {
 	mu    sync.Mutex
 	fails int       // guarded by mu
 	next  time.Time // guarded by mu: when the next probe may go
+	last  time.Time // guarded by mu: when it failed last; zero: it answered since
 }
 
 func (b *breaker) open() bool {
@@ -52,13 +56,21 @@ func (b *breaker) report(failed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !failed {
-		b.fails = 0
+		b.fails, b.last = 0, time.Time{}
 		return
 	}
 	b.fails++
+	b.last = time.Now()
 	if b.fails == breakAfter {
 		b.next = time.Now().Add(probeEvery)
 	}
+}
+
+// failedSince reports whether a call failed after at, and none was answered since.
+func (b *breaker) failedSince(at time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last.After(at)
 }
 
 // contact knows when the store was last heard of. Its times are monotonic.

@@ -109,6 +109,7 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Ki
 		return token.Identity{}, at, errBadCredentials
 	}
 	account, address := m.failureKeys(iss, g)
+	arrived := time.Now()
 	for _, gate := range []struct {
 		key string
 		n   int
@@ -118,6 +119,9 @@ func (m *Manager) prove(ctx context.Context, iss *Issuer, sid token.SID, kind Ki
 			return token.Identity{}, at, err
 		}
 		defer leave()
+	}
+	if m.breaker.failedSince(arrived) {
+		return token.Identity{}, at, unavailable(errQueued)
 	}
 	if at, err = m.allowed(ctx, account, address); err != nil {
 		return token.Identity{}, at, err

@@ -52,6 +52,9 @@ func (m *Manager) refresh(ctx context.Context, iss *Issuer, g token.Grant) (toke
 			return token.Set{}, "", unavailable(err)
 		}
 		defer leave()
+		if m.breaker.failedSince(arrived) {
+			return token.Set{}, "", unavailable(errQueued)
+		}
 		if err := m.renewBackend(ctx, iss, turn{arrived, &one.state}, sid, generation); err != nil {
 			return token.Set{}, refreshOutcome(Gone), err
 		}

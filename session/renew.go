@@ -37,11 +37,15 @@ func (m *Manager) renew(ctx context.Context, iss *Issuer, g token.Grant) (token.
 	}
 	m.house.backends.know(iss)
 	if iss.Backend != nil { // one after the other, so that each finds the record as the one before left it
+		arrived := time.Now()
 		_, leave, err := m.doors.turns.enter(ctx, sid, 1, 0)
 		if err != nil {
 			return token.Set{}, "", unavailable(err)
 		}
 		defer leave()
+		if m.breaker.failedSince(arrived) {
+			return token.Set{}, "", unavailable(errQueued)
+		}
 	}
 	rec, outcome, err := m.renewable(ctx, iss, sid, generation)
 	if err != nil {
