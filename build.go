@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -61,6 +61,8 @@ type outside struct {
 	// beside says that another gateway of this process is at work, which speaks for
 	// it until this one joins.
 	beside bool
+	// places has one for each connection to a backend that may be open; nil: no bound.
+	places chan struct{}
 	// transports stand in for the network towards backends of these names.
 	transports map[string]http.RoundTripper
 }
@@ -270,6 +272,7 @@ func (b *builder) transport(c config.Backend) (http.RoundTripper, error) {
 	}
 	t, err := upstream.NewTransport(upstream.TransportConfig{
 		CAFile: c.CAFile, ServerName: c.ServerName, InsecureSkipVerify: c.Insecure, HeaderTimeout: c.HeaderTimeout,
+		Places: b.places, Full: b.gateway.closeIdle,
 	})
 	if err != nil {
 		return nil, err
@@ -472,16 +475,21 @@ func (g *gateway) leave(log *slog.Logger, do func(*upstream.Backend) error) {
 		})
 	}
 	wg.Wait()
+	g.closeIdle()
+}
+
+// closeIdle closes the connections to backends that nothing is under way on.
+func (g *gateway) closeIdle() {
 	for _, t := range g.links {
 		t.CloseIdleConnections()
 	}
 }
 
-// logger returns the log that the configuration asks for.
-func logger(c config.Log) *slog.Logger {
+// logForm makes log lines as the configuration asks for.
+func logForm(c config.Log) func(io.Writer) slog.Handler {
 	opts := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, opts))
+		return func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, opts) }
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	return func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, opts) }
 }

@@ -49,10 +49,10 @@ func runDemo(ctx context.Context, _ []string, std streams) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	places.Gateway, places.Admin = "http://"+s.public.Addr().String(), "http://"+s.admin.Addr().String()
+	places.Gateway, places.Admin = "http://"+s.doors.public.Addr().String(), "http://"+s.doors.operators.Addr().String()
 	for i := range places.Backends {
 		at := &places.Backends[i]
-		l, err := listen(ctx, "a port after GATEHOUSE_LISTEN", after(s.public.Addr(), i+1))
+		l, err := listen(ctx, "a port after GATEHOUSE_LISTEN", after(s.doors.public.Addr(), i+1))
 		if err != nil {
 			return err
 		}

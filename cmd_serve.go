@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-gateway/gatehouse/config"
 	"github.com/gatehouse-gateway/gatehouse/identity"
 	"github.com/gatehouse-gateway/gatehouse/journal"
+	"github.com/gatehouse-gateway/gatehouse/logs"
 	"github.com/gatehouse-gateway/gatehouse/metrics"
 	"github.com/gatehouse-gateway/gatehouse/proxy"
 	"github.com/gatehouse-gateway/gatehouse/redisstore"
@@ -37,7 +38,10 @@ func runServe(ctx context.Context, _ []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	log := logger(cfg.Log)
+	signal.Ignore(syscall.SIGPIPE) // or whoever reads the log would end the process by going away
+	lines := logs.New(std.err, logForm(cfg.Log))
+	defer lines.Close(lastWords)
+	log := lines.Logger
 	slog.SetDefault(log)
 	if _, err := memlimit.Set(); err != nil {
 		log.Debug("no memory limit was found to keep to", "error", err)
@@ -50,6 +54,7 @@ func runServe(ctx context.Context, _ []string, std streams) error {
 	}
 	s := newServer(cfg, log)
 	s.files, s.hangups = files, hangups
+	s.metrics.LogDropped(lines.Dropped)
 	users, err := s.lasting.users(cfg)
 	if err != nil {
 		return err
@@ -69,12 +74,12 @@ type server struct {
 	lasting lasting
 	client  *redisstore.Client
 
-	public, admin net.Listener
-	hangups       <-chan os.Signal // each asks for a reload
-	fleet         fleet
-	swapped       swapped
-	state         state
-	whenReady     func() error // called once; nil: nothing to do
+	doors     doors
+	hangups   <-chan os.Signal // each asks for a reload
+	fleet     fleet
+	swapped   swapped
+	state     state
+	whenReady func() error // called once; nil: nothing to do
 }
 
 // lasting is what lasts for the process, whatever the configuration says.
@@ -84,6 +89,7 @@ type lasting struct {
 	// journal keeps tokens of backends until the store has them; nil: there is none.
 	journal *journal.Journal
 	self    session.Replica // this process as other replicas see it
+	places  chan struct{}   // one for each connection to a backend that may be open
 }
 
 // swapped is what a reload puts another in the place of, beside the gateway.
@@ -119,9 +125,10 @@ type state struct {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger) *server {
+	places, _ := share(descriptors())
 	return &server{
 		cfg: cfg, log: log, metrics: metrics.New(prometheus.NewRegistry(), buildInfo()), fleet: fleet{log: log},
-		lasting: lasting{hasher: identity.NewHasher(0, 0), drawn: seal.Random(), self: newReplica()},
+		lasting: lasting{hasher: identity.NewHasher(0, 0), drawn: seal.Random(), self: newReplica(), places: make(chan struct{}, places)},
 	}
 }
 
@@ -137,22 +144,33 @@ func (l lasting) users(cfg *config.Config) (*identity.Users, error) {
 	return users.WithHasher(l.hasher), nil
 }
 
+// doors are the listeners of the process.
+type doors struct {
+	clients, operators *door
+	public             net.Listener // clients, by TLS if there is a certificate
+}
+
 // listen opens both ports, so that a port that is taken ends the start at once.
 func (s *server) listen(ctx context.Context) error {
 	cert, err := certificate(s.cfg.TLS)
 	if err != nil {
 		return err
 	}
-	if s.public, err = listen(ctx, "GATEHOUSE_LISTEN", s.cfg.Listen); err != nil {
+	public, err := listen(ctx, "GATEHOUSE_LISTEN", s.cfg.Listen)
+	if err != nil {
 		return err
 	}
-	if s.admin, err = listen(ctx, "GATEHOUSE_ADMIN_LISTEN", s.cfg.AdminListen); err != nil {
-		_ = s.public.Close()
+	admin, err := listen(ctx, "GATEHOUSE_ADMIN_LISTEN", s.cfg.AdminListen)
+	if err != nil {
+		_ = public.Close()
 		return err
 	}
+	clients, operators := share(descriptors())
+	s.doors.clients, s.doors.operators = newDoor(public, "clients", clients, s.log), newDoor(admin, "operators", operators, s.log)
+	s.doors.public = s.doors.clients
 	if cert != nil {
 		s.swapped.cert.Store(cert)
-		s.public = tls.NewListener(s.public, s.tlsConfig())
+		s.doors.public = tls.NewListener(s.doors.clients, s.tlsConfig())
 	}
 	return nil
 }
@@ -179,10 +197,12 @@ func (s *server) serve(ctx context.Context, users *identity.Users) error {
 	defer s.closeJournal()
 	s.operate(s.cfg)
 	front, ops := s.frontServer(), httpServer(http.HandlerFunc(s.ops), s.log)
+	s.doors.clients.keepAlive, s.doors.operators.keepAlive = front.SetKeepAlivesEnabled, ops.SetKeepAlivesEnabled
+	s.metrics.Clients(s.doors.clients.count)
 	failed := make(chan error, 2)
-	go func() { failed <- front.Serve(s.public) }()
-	go func() { failed <- ops.Serve(s.admin) }()
-	s.log.Info("listening", "address", s.public.Addr().String(), "admin", s.admin.Addr().String(), "version", version)
+	go func() { failed <- front.Serve(s.doors.public) }()
+	go func() { failed <- ops.Serve(s.doors.operators) }()
+	s.log.Info("listening", "address", s.doors.public.Addr().String(), "admin", s.doors.operators.Addr().String(), "version", version)
 
 	life, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()

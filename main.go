@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/demo"
 )
@@ -97,12 +98,24 @@ func run(ctx context.Context, args []string, std streams) int {
 	return exitUsage
 }
 
+// lastWords is how long the end of the process waits for whoever should take what
+// it still has to say.
+const lastWords = time.Second
+
 // report prints an error, if there is one, and returns its exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(w, "gatehouse: %v\n", err)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		fmt.Fprintf(w, "gatehouse: %v\n", err)
+	}()
+	select {
+	case <-said:
+	case <-time.After(lastWords):
+	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}

@@ -74,6 +74,9 @@ func (s *server) ready() admin.Readiness {
 			r.Degraded = append(r.Degraded, "backend "+trouble)
 		}
 	}
+	if trouble := s.doors.clients.trouble(); trouble != "" {
+		r.Degraded = append(r.Degraded, trouble)
+	}
 	if trouble := s.journalTrouble(g.gateway); trouble != "" {
 		r.Degraded = append(r.Degraded, trouble)
 	}

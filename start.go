@@ -67,7 +67,7 @@ func (s *server) tryStart(ctx context.Context, users *identity.Users) (*gateway,
 func (s *server) build(ctx context.Context, cfg *config.Config, users *identity.Users) (*gateway, error) {
 	return build(ctx, cfg, outside{
 		stores: storesOf(s.client), users: users, directory: &s.swapped.directory, drawn: s.lasting.drawn, metrics: s.metrics, log: s.log,
-		journal: s.lasting.journal, self: s.lasting.self, beside: s.fleet.current.Load() != nil,
+		journal: s.lasting.journal, self: s.lasting.self, beside: s.fleet.current.Load() != nil, places: s.lasting.places,
 	})
 }
 

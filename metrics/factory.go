@@ -83,6 +83,10 @@ func (f factory) gaugeFunc(name, help string, value func() float64) {
 	f.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value))
 }
 
+func (f factory) counterFunc(name, help string, value func() float64) {
+	f.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, value))
+}
+
 func (f factory) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	return register(f, prometheus.NewHistogram(histogramOpts(name, help, buckets)))
 }

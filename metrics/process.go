@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,8 @@ type process struct {
 	reloads     *prometheus.CounterVec
 	outcomes    set
 	certificate *prometheus.GaugeVec
+	dropped     atomic.Pointer[func() uint64]
+	clients     atomic.Pointer[func() (open, limit int)]
 }
 
 func newProcess(f factory) *process {
@@ -25,8 +28,37 @@ func newProcess(f factory) *process {
 	for outcome := range p.outcomes {
 		p.reloads.WithLabelValues(outcome)
 	}
+	f.counterFunc("log_lines_dropped_total", "Log lines that were lost because standard error took them too slowly or not at all.", func() float64 {
+		if count := p.dropped.Load(); count != nil {
+			return float64((*count)())
+		}
+		return 0
+	})
+	f.gaugeFunc("client_connections", "Connections of clients that are open.", func() float64 {
+		open, _ := p.connections()
+		return float64(open)
+	})
+	f.gaugeFunc("client_connections_limit", "How many connections of clients may be open at once, which comes from the limit of open files.", func() float64 {
+		_, limit := p.connections()
+		return float64(limit)
+	})
 	return p
 }
+
+func (p *process) connections() (open, limit int) {
+	if count := p.clients.Load(); count != nil {
+		return (*count)()
+	}
+	return 0, 0
+}
+
+// LogDropped sets how the number of lost log lines is found out. count is called
+// at every scrape, possibly by several at once.
+func (m *Metrics) LogDropped(count func() uint64) { m.process.dropped.Store(&count) }
+
+// Clients sets how the number of clients' connections is found out, with how many
+// there may be. count is called at every scrape, possibly by several at once.
+func (m *Metrics) Clients(count func() (open, limit int)) { m.process.clients.Store(&count) }
 
 // Reload counts a change of the configuration on disk: ok, refused or unavailable.
 func (m *Metrics) Reload(outcome string) {

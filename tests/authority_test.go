@@ -44,10 +44,16 @@ func newAuthority(t testing.TB) *authority {
 // files of certificate and key.
 func (a *authority) issue(t testing.TB, name string) (certFile, keyFile string) {
 	t.Helper()
+	return a.issueUntil(t, name, time.Now().Add(time.Hour))
+}
+
+// issueUntil is issue for a certificate that ends, or has ended, at another time.
+func (a *authority) issueUntil(t testing.TB, name string, end time.Time) (certFile, keyFile string) {
+	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if ip := net.ParseIP(name); ip != nil {
@@ -65,7 +71,12 @@ func (a *authority) issue(t testing.TB, name string) (certFile, keyFile string) 
 // pair is issue for a server in this process.
 func (a *authority) pair(t testing.TB, name string) tls.Certificate {
 	t.Helper()
-	certFile, keyFile := a.issue(t, name)
+	return loadPair(t, name, a.issue)
+}
+
+func loadPair(t testing.TB, name string, issue func(testing.TB, string) (certFile, keyFile string)) tls.Certificate {
+	t.Helper()
+	certFile, keyFile := issue(t, name)
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)

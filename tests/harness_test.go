@@ -109,6 +109,7 @@ type gateway struct {
 	settings   settings
 	cmd        *exec.Cmd
 	log        *logBuffer
+	stderr     *os.File      // instead of log; nil: log
 	done       chan struct{} // closed when the process has ended
 }
 
@@ -132,6 +133,14 @@ func launch(t testing.TB, s settings) *gateway {
 
 func launchBinary(t testing.TB, bin string, s settings) *gateway {
 	t.Helper()
+	g := prepare(t, s)
+	g.run(t, bin, "serve")
+	return g
+}
+
+// prepare returns a gateway with free ports that is not run yet.
+func prepare(t testing.TB, s settings) *gateway {
+	t.Helper()
 	// Nobody in front of a test's gateway has to notice that it drains.
 	defaults := settings{"LISTEN": freeAddress(t), "ADMIN_LISTEN": freeAddress(t), "DRAIN_DELAY": "0s"}
 	for k, v := range s {
@@ -141,7 +150,6 @@ func launchBinary(t testing.TB, bin string, s settings) *gateway {
 	if defaults["TLS_CERT_FILE"] != "" {
 		g.URL = "https://" + defaults["LISTEN"]
 	}
-	g.run(t, bin, "serve")
 	return g
 }
 
@@ -152,6 +160,9 @@ func (g *gateway) run(t testing.TB, bin string, args ...string) {
 	cmd := exec.CommandContext(t.Context(), bin, args...)
 	cmd.Env = g.settings.environ()
 	cmd.Stdout, cmd.Stderr = g.log, g.log
+	if g.stderr != nil {
+		cmd.Stderr = g.stderr
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gatehouse-gateway/gatehouse/token"
 )
@@ -90,6 +91,8 @@ func explainNet(err error) string {
 		return "the name service did not answer for " + e.Name + ": check this machine's name service"
 	}
 	switch {
+	case exhausted(err):
+		return "as many connections are open as the limit of open files leaves room for: raise it (ulimit -n)"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: check host and port in url, and that the backend runs"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
@@ -110,10 +113,19 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// unreachable makes a *token.Error of what a transport returned: GatewayTimeout
-// or BadGateway, with cause and remedy for the log alone.
+// exhausted reports whether a connection was not made for want of a descriptor.
+func exhausted(err error) bool {
+	return errors.Is(err, errNoPlace) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// unreachable makes a *token.Error of what a transport returned: GatewayTimeout,
+// BadGateway, or Unavailable where the request was not sent for want of a
+// descriptor, with cause and remedy for the log alone.
 func unreachable(err error) *token.Error {
 	cause := fmt.Errorf("upstream: %w", explained(err))
+	if exhausted(err) {
+		return unavailable("The gateway has too many connections open. Try again later.", cause, time.Second)
+	}
 	if isTimeout(err) {
 		return token.Fail(token.GatewayTimeout, "The backend did not answer in time. Try again later.", cause)
 	}

@@ -1,12 +1,15 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -16,6 +19,11 @@ type TransportConfig struct {
 	ServerName         string        // the name that the certificate must be for; empty: the URL's host
 	InsecureSkipVerify bool          // trust any certificate: for trying things out only
 	HeaderTimeout      time.Duration // how long response headers are waited for; 0: 120 s
+	// Places has one for each connection that may be open at once, over all
+	// transports that share it; nil: there is no bound. Full, if it is not nil, is
+	// called when a connection finds none: it should close idle ones.
+	Places chan struct{}
+	Full   func()
 }
 
 // Limits of a transport.
@@ -44,7 +52,7 @@ func NewTransport(c TransportConfig) (*http.Transport, error) {
 		c.HeaderTimeout = defaultHeaderTimeout
 	}
 	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:            c.dialer(),
 		TLSClientConfig:        conf,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  c.HeaderTimeout,
@@ -55,6 +63,63 @@ func NewTransport(c TransportConfig) (*http.Transport, error) {
 		ExpectContinueTimeout:  time.Second,
 		ForceAttemptHTTP2:      true,
 	}, nil
+}
+
+// errNoPlace is what a connection gets that found no place in time.
+var errNoPlace = errors.New("no place for another connection")
+
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer returns what makes connections: each by asking the name service anew,
+// and only with a place for it.
+func (c TransportConfig) dialer() dial {
+	direct := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	if c.Places == nil {
+		return direct
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if err := c.place(ctx); err != nil {
+			return nil, err
+		}
+		conn, err := direct(ctx, network, addr)
+		if err != nil {
+			<-c.Places
+			return nil, err
+		}
+		return &placed{Conn: conn, leave: sync.OnceFunc(func() { <-c.Places })}, nil
+	}
+}
+
+// place waits for a free one, for as long as making a connection may take.
+func (c TransportConfig) place(ctx context.Context) error {
+	select {
+	case c.Places <- struct{}{}:
+		return nil
+	default:
+	}
+	if c.Full != nil {
+		c.Full()
+	}
+	select {
+	case c.Places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(dialTimeout):
+		return errNoPlace
+	}
+}
+
+// placed is a connection that gives its place back.
+type placed struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (p *placed) Close() error {
+	defer p.leave()
+	return p.Conn.Close()
 }
 
 func readCAs(file string) (*x509.CertPool, error) {

@@ -147,6 +147,17 @@ func (s *Server) Start(t testing.TB) {
 	s.waitReady(t)
 }
 
+// Empty throws away what a killed server has stored, as losing its volume does.
+func (s *Server) Empty(t testing.TB) {
+	t.Helper()
+	dir := filepath.Dir(s.conf)
+	for _, name := range []string{"appendonlydir", "dump.rdb"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (s *Server) signal(t testing.TB, sig os.Signal) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
