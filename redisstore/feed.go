@@ -196,12 +196,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (r *reader) ping(ctx context.Context) {
 	for {
 		one, cancel := context.WithTimeout(ctx, pingEvery)
-		sent := strconv.FormatInt(time.Since(r.began).Microseconds(), 10)
-		_ = r.f.add(one, kindPing, wire{Kind: kindPing, SID: sent, Reason: r.id}) // its absence is the alarm
 		if t, err := r.f.c.rdb.Time(one).Result(); err == nil {
 			aside := time.Until(t)
 			r.aside.Store(&aside)
 		}
+		sent := strconv.FormatInt(time.Since(r.began).Microseconds(), 10)
+		_ = r.f.add(one, kindPing, wire{Kind: kindPing, SID: sent, Reason: r.id}) // its absence is the alarm
 		cancel()
 		if !pause(ctx, pingEvery) {
 			return

@@ -219,7 +219,7 @@ func (p topology) subject(t testing.TB) sessiontest.Subject {
 	f := &forgetful{}
 	c.rdb.AddHook(f)
 	return sessiontest.Subject{
-		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Codes: c.Codes(), Feed: c.Feed(),
+		Store: c.Sessions(), Index: c.Sessions(), Roll: c.Roll(), Throttle: c.Throttle(), Keys: c.Keys(), Replicas: c.Replicas(), Codes: c.Codes(), Feed: c.Feed(),
 		Tries: c.Factors(), Pushes: c.Factors(),
 		LoseReplies: f.arm,
 	}

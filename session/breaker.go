@@ -153,3 +153,26 @@ func unavailable(cause error) *token.Error {
 		Msg: "The session store cannot be asked right now. Try again shortly.",
 	}
 }
+
+// misjudged asks the store what time it is, where its clock and this one are apart,
+// and reports whether that is not what was known: a clock that was wrong may have
+// been put right a moment ago.
+func (m *Manager) misjudged(ctx context.Context) bool {
+	known := m.contact.aside()
+	if known == 0 {
+		return false
+	}
+	var now time.Time
+	err := m.ask(ctx, "time", func(ctx context.Context) (err error) {
+		_, now, err = m.o.Throttle.Allow(ctx, nobody, nobody)
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	m.contact.skew.Store(int64(time.Since(now)))
+	return (m.contact.aside() - known).Abs() > noticed
+}
+
+// nobody is the digest of no account and no address.
+const nobody = "00000000000000000000000000000000"

@@ -60,6 +60,9 @@ func (m *Manager) check(ctx context.Context, issuers []*Issuer, text token.Secre
 		cold = m.coldAPIToken
 	}
 	s, dialect, err := cold(ctx, issuers, text)
+	if isKind(err, token.ExpiredAccess) && m.misjudged(ctx) {
+		s, dialect, err = cold(ctx, issuers, text)
+	}
 	m.o.Recorder.TokenCheck(dialect, checkOutcome(err))
 	if err != nil {
 		return nil, callerError(err, api)

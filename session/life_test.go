@@ -486,7 +486,7 @@ func TestLivesAreJudgedByTheStoresClock(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(w *world) {
 				w.iss.AccessTTL = time.Hour
-				m := w.replica(func(o *session.Options) { o.Feed = skewed{o.Feed, c.aside} })
+				m := w.replica(func(o *session.Options) { o.Feed, o.Throttle = skewed{o.Feed, c.aside}, late{o.Throttle, c.aside} })
 				w.run(m)
 				set := w.login(session.KindLogin)
 				sleep(c.within)
@@ -505,6 +505,17 @@ func TestLivesAreJudgedByTheStoresClock(t *testing.T) {
 type skewed struct {
 	session.Feed
 	behind time.Duration
+}
+
+// late is a throttle of that store.
+type late struct {
+	session.Throttle
+	behind time.Duration
+}
+
+func (l late) Allow(ctx context.Context, account, address string) (time.Duration, time.Time, error) {
+	wait, now, err := l.Throttle.Allow(ctx, account, address)
+	return wait, now.Add(-l.behind), err
 }
 
 func (s skewed) Follow(ctx context.Context, on func(session.Event)) error {
