@@ -82,6 +82,7 @@ type contact struct {
 	trust    atomic.Int64 // what was read before this counts as unread
 	reset    atomic.Int64 // when events may last have been missed, or another server was found; 0: never
 	skew     atomic.Int64
+	asked    atomic.Int64 // when the store was last asked for the time, monotonic; 0: never
 }
 
 // live reports whether events come in, so that memory may be believed.
@@ -154,23 +155,25 @@ func unavailable(cause error) *token.Error {
 	}
 }
 
-// misjudged asks the store what time it is, where its clock and this one are apart,
-// and reports whether that is not what was known: a clock that was wrong may have
-// been put right a moment ago.
-func (m *Manager) misjudged(ctx context.Context) bool {
-	known := m.contact.aside()
-	if known == 0 {
-		return false
+// askClock is how often the store is asked for the time because a token seems to have
+// expired, beside the pings.
+const askClock = 250 * time.Millisecond
+
+// misjudged reports whether the store's clock and this one are apart in another way
+// than was known when a token seemed to have expired: one of them may have been
+// changed a moment ago. Now and then it asks the store.
+func (m *Manager) misjudged(ctx context.Context, known time.Duration) bool {
+	now, last := m.now(), m.contact.asked.Load()
+	if now-last >= int64(askClock) && m.contact.asked.CompareAndSwap(last, now) {
+		var at time.Time
+		err := m.ask(ctx, "time", func(ctx context.Context) (err error) {
+			_, at, err = m.o.Throttle.Allow(ctx, nobody, nobody)
+			return err
+		})
+		if err == nil {
+			m.contact.skew.Store(int64(time.Since(at)))
+		}
 	}
-	var now time.Time
-	err := m.ask(ctx, "time", func(ctx context.Context) (err error) {
-		_, now, err = m.o.Throttle.Allow(ctx, nobody, nobody)
-		return err
-	})
-	if err != nil {
-		return false
-	}
-	m.contact.skew.Store(int64(time.Since(now)))
 	return (m.contact.aside() - known).Abs() > noticed
 }
 

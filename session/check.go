@@ -59,8 +59,9 @@ func (m *Manager) check(ctx context.Context, issuers []*Issuer, text token.Secre
 	if api {
 		cold = m.coldAPIToken
 	}
+	aside := m.contact.aside()
 	s, dialect, err := cold(ctx, issuers, text)
-	if isKind(err, token.ExpiredAccess) && m.misjudged(ctx) {
+	if isKind(err, token.ExpiredAccess) && m.misjudged(ctx, aside) {
 		s, dialect, err = cold(ctx, issuers, text)
 	}
 	m.o.Recorder.TokenCheck(dialect, checkOutcome(err))
