@@ -10,6 +10,7 @@ import (
 // Two refused logins stop all replicas, also new ones, until an operator says that
 // the account is right, or it is another one.
 func TestRefusedAccountStopsAllReplicasUntilAnOperatorsWord(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := b.account(t).with("BACKEND_PASSWORD", "not-the-right-one")
 	one, two := replicas(t, s)
@@ -50,6 +51,7 @@ func TestRefusedAccountStopsAllReplicasUntilAnOperatorsWord(t *testing.T) {
 }
 
 func TestSessionsAtTheBackendAreBounded(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	g := start(t, b.settings().with("BACKEND_MAX_SESSIONS", "2"))
 	c := g.client(t)

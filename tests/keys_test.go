@@ -210,6 +210,7 @@ func trio(t *testing.T, s settings) []*gateway {
 // Access tokens live for 3 s and a retired key for 4 s, so every rotation's key is
 // published, signs, retires and is removed while clients work.
 func TestSigningKeysRotateUnderLiveTokens(t *testing.T) {
+	t.Parallel()
 	gs := trio(t, newBackend(t).account(t).with("ACCESS_TTL", "3s", "KEY_PUBLISH_FOR", "1s", "KEY_KEEP_FOR", "4s"))
 	c := newCrowd(t, gs...)
 	c.work(t)
@@ -279,6 +280,7 @@ func TestTwoOperatorsMakeOneRotation(t *testing.T) {
 // remove everywhere. Each replica is restarted three times while clients work, and
 // nobody is refused.
 func TestSecretRollsWithoutAFalseRefusal(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	gs := trio(t, b.account(t).with("ACCESS_TTL", "2s", "REFRESH_TTL", "1h", "KEY_PUBLISH_FOR", "1s"))
 	op, first := gs[0].operator(), gs[0].client(t)

@@ -77,6 +77,7 @@ func (m many) find(t *testing.T, db int, holds func(key string, fields map[strin
 // Sessions, and the ends of sessions, outlive every change of the servers behind
 // them, planned or not.
 func TestSessionsOutliveFailovers(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		db    int
