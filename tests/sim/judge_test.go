@@ -67,6 +67,8 @@ func (s *script) over(l *login, presented token.Secret, began time.Time) {
 		s.w.excuse("session lost: created within the writes that a failover lost")
 	case gone != "":
 		s.w.excuse("session lost: " + gone)
+	case s.w.rules.wasOvertaken("gh:{" + l.sid.String() + "}"):
+		s.w.excuse("session ended: a refresh that was given up reached the store after others had moved on twice")
 	case behind:
 		s.w.excuse("session ended: a slow thread presented a refresh token after others had moved on twice")
 	case l.grace == 0 && unanswered:

@@ -19,6 +19,9 @@ type rules struct {
 	families map[string]*family          // guarded by mu: by the key of the backend session
 	commits  map[string]*backendVersions // guarded by mu: by the key of the backend session
 	turns    map[string]made             // guarded by mu: rotations, by session and generation presented
+	// overtaken is, by session, that a refresh reached the store when others had moved
+	// on twice.
+	overtaken map[string]bool // guarded by mu
 }
 
 // made is what a change was made by, and when.
@@ -35,7 +38,7 @@ type backendVersions struct {
 }
 
 func newRules(w *world) *rules {
-	return &rules{w: w, families: map[string]*family{}, commits: map[string]*backendVersions{}, turns: map[string]made{}}
+	return &rules{w: w, families: map[string]*family{}, commits: map[string]*backendVersions{}, turns: map[string]made{}, overtaken: map[string]bool{}}
 }
 
 // failover forgets what the store forgot.
@@ -118,6 +121,11 @@ func (r *rules) after(c *store.Conn, args []string, reply any) {
 		}
 	case op == "session_rotate" && (first == "rotated" || first == "healed"):
 		r.rotated(key, argv, first)
+	case op == "session_rotate" && first == "reused":
+		presented, _ := strconv.ParseInt(argv[1], 10, 64)
+		if now, ok := answer[2].(int64); ok && now >= presented+2 {
+			r.overtaken[key] = true
+		}
 	}
 }
 
@@ -205,4 +213,11 @@ func (v *vendor) calls(p *process, f *family) bool {
 		}
 	}
 	return false
+}
+
+// wasOvertaken reports whether a refresh of a session reached the store too late.
+func (r *rules) wasOvertaken(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.overtaken[key]
 }

@@ -251,7 +251,8 @@ type outcome struct {
 func (c *common) simulate(t *testing.T, seed uint64, e *edit, talks bool) (o outcome) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, seed)
-	rand.Seed(int64(seed)) //nolint:staticcheck // the client library draws its back off from it
+	//lint:ignore SA1019 the client library draws its back off from it
+	rand.Seed(int64(seed)) //nolint:staticcheck // the same
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{common: c, seed: seed, begun: time.Now(), edit: e, talks: talks, drawn: map[string]uint64{}}
 		w.run(t)
