@@ -20,6 +20,8 @@ type held struct {
 	takers atomic.Int32 // requests under way that would take a pin
 	fixed  atomic.Int32 // requests under way that could not be made again
 
+	settling chan struct{} // holds one while what is pending is being stored
+
 	mu      sync.Mutex
 	flight  *flight       // guarded by mu: the change under way; nil: none
 	hold    time.Time     // guarded by mu: nothing is tried before
@@ -85,7 +87,7 @@ func (b *Backend) client(sid token.SID) *held {
 	defer b.mu.Unlock()
 	h := b.clients[sid]
 	if h == nil {
-		h = &held{ref: b.refOf(sid), own: b.shared != nil}
+		h = &held{settling: make(chan struct{}, 1), ref: b.refOf(sid), own: b.shared != nil}
 		h.used.Store(true)
 		b.clients[sid] = h
 	}

@@ -122,6 +122,8 @@ func (b *Backend) discard(t *tokens, pinned bool) {
 
 // settle stores what the store could not take before, if there is such.
 func (b *Backend) settle(h *held) error {
+	h.settling <- struct{}{}
+	defer func() { <-h.settling }()
 	h.mu.Lock()
 	c := h.pending
 	h.mu.Unlock()

@@ -174,7 +174,7 @@ func New(c Config) *Backend {
 	}
 	if b.mode() == modeShared {
 		b.pool = b.names.account(c.Account, c.Client)
-		b.shared = &held{ref: Ref{Owner: b.pool, Backend: c.Name}}
+		b.shared = &held{settling: make(chan struct{}, 1), ref: Ref{Owner: b.pool, Backend: c.Name}}
 	}
 	if c.Notices != nil {
 		c.Notices.Hear(b.heard)
