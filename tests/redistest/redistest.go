@@ -5,7 +5,6 @@
 package redistest
 
 import (
-	"bytes"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -14,12 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gatehouse-gateway/gatehouse/tests/kit"
 )
 
 // startLimit is how long a server or a whole topology may take to be ready.
@@ -33,7 +33,7 @@ type Server struct {
 	conf string // the path of its configuration
 	mode []string
 	cmd  *exec.Cmd
-	log  *output
+	log  *kit.LogBuffer
 	done chan struct{} // closed when the process has ended
 }
 
@@ -79,7 +79,7 @@ func (s *Server) start(t testing.TB) {
 	t.Helper()
 	bin := program(t, "redis-server")
 	cmd := exec.CommandContext(t.Context(), bin, append([]string{s.conf}, s.mode...)...)
-	log, done := &output{}, make(chan struct{})
+	log, done := &kit.LogBuffer{}, make(chan struct{})
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func (s *Server) start(t testing.TB) {
 		_ = cmd.Process.Kill() // also one that is paused
 		<-done
 		if t.Failed() {
-			t.Logf("end of the log of Redis on %s:\n%s", s.Addr, log.tail())
+			t.Logf("end of the log of Redis on %s:\n%s", s.Addr, tail(log))
 		}
 	})
 }
@@ -104,7 +104,7 @@ func (s *Server) waitReady(t testing.TB) {
 	defer rdb.Close()
 	wait(t, "Redis on "+s.Addr+" answers", func() bool {
 		if s.ended() {
-			t.Fatalf("Redis on %s ended at its start:\n%s", s.Addr, s.log.tail())
+			t.Fatalf("Redis on %s ended at its start:\n%s", s.Addr, tail(s.log))
 		}
 		return rdb.Ping(t.Context()).Err() == nil
 	})
@@ -241,23 +241,9 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// output keeps what a process prints. It is safe for concurrent use.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-// Write keeps p.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) tail() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	lines := strings.SplitAfter(o.buf.String(), "\n")
+// tail returns the last lines of what a process printed.
+func tail(printed *kit.LogBuffer) string {
+	lines := strings.SplitAfter(printed.String(), "\n")
 	return strings.Join(lines[max(0, len(lines)-20):], "")
 }
 
